@@ -1,0 +1,1 @@
+"""A small address service, of Python's standard library alone."""
