@@ -18,7 +18,7 @@ export interface Agent {
   /** @param percent 0 to 100; the agent ignores a fall. */
   progress(percent: number, operation: string): void;
 
-  /** The value of an input, trimmed; undefined where it is absent or empty. */
+  /** The value of an input, trimmed; '' where the step cleared it, undefined where the agent gave none at all. */
   input(name: string): string | undefined;
   /** The value of a pipeline variable such as `Build.BuildId`; undefined where it is absent or empty. */
   variable(name: string): string | undefined;
@@ -43,6 +43,9 @@ export interface Agent {
   /** Shows a Markdown file on the run's page. It must stay where it is. */
   uploadSummary(file: string): void;
   publishTestResults(results: TestResults): void;
+
+  /** Reports the result of the run; `runTask` does, once. */
+  complete(result: TaskOutcome['result'], message: string): void;
 }
 
 /** A service connection as the agent gives it; keys of both maps in lower case. */
