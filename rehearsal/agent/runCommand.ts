@@ -237,7 +237,7 @@ const AREAS: Readonly<Record<string, CommandArea>> = {
         }
         if (!existsSync(data)) throw new Error(`Path does not exist: ${data}`);
         const target = join(context.job.recordsDirectory, 'artifacts', fileName(properties['containerfolder'] ?? name));
-        context.background.push(uploadArtifact(name, data, target, context));
+        later(uploadArtifact(name, data, target, context), context);
       },
       associate({ properties, data }, { job }) {
         const name = required(properties, 'artifactname', 'artifact.associate');
@@ -295,7 +295,13 @@ function publishResults({ properties, data }: LoggingCommand, context: CommandCo
   const buildId = context.job.variables.get('Build.BuildId') ?? '';
   const title = properties['runtitle'] ?? `${type}_TestResults_${buildId}`;
   const failOnFailed = isTrue(properties['failtaskonfailedtests']);
-  context.background.push(copyResults(type, title, files, failOnFailed, context));
+  later(copyResults(type, title, files, failOnFailed, context), context);
+}
+
+function later(work: Promise<void>, { background }: CommandContext): void {
+  // It may fail before the run's end looks at it.
+  work.catch(() => undefined);
+  background.push(work);
 }
 
 async function copyResults(
