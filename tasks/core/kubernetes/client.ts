@@ -11,12 +11,6 @@ export const PATCH_TYPES = {
   strategic: 'application/strategic-merge-patch+json',
 } as const;
 
-export interface JsonPatchOperation {
-  op: 'add' | 'remove' | 'replace' | 'test';
-  path: string;
-  value?: unknown;
-}
-
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
 
 export interface RequestOptions {

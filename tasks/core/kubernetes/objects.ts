@@ -26,6 +26,13 @@ export interface KubernetesList<T> {
   items: T[];
 }
 
+/** One step of an RFC 6902 patch; a failing `test` makes the API server refuse the whole patch. */
+export interface JsonPatchOperation {
+  op: 'add' | 'remove' | 'replace' | 'test';
+  path: string;
+  value?: unknown;
+}
+
 export interface Condition {
   type: string;
   status: 'True' | 'False' | 'Unknown';

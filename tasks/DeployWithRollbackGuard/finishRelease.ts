@@ -1,0 +1,49 @@
+import type { Agent, TaskOutcome } from '../core/agent/agent';
+import { GuardedWorkload } from './guardedWorkload';
+import { readInputs, type DeployInputs } from './inputs';
+import { postJobDecision, type PostJobSituation } from './releaseDecision';
+import { isOpen } from './releaseRecord';
+import { imageList, rollBack } from './rollBack';
+import { stepMemory } from './stepMemory';
+
+/** After a cancel the agent gives all post-job steps together five minutes by default. */
+const AFTER_CANCEL_MS = 225_000;
+
+/** The task's post-job process: verifies the release, or rolls it back. */
+export async function finishRelease(agent: Agent, signal: AbortSignal): Promise<TaskOutcome> {
+  const memory = stepMemory(agent);
+  const number = memory.releaseNumber();
+  // Without a release there is nothing to do, whatever the inputs are: they may be what made the main process fail.
+  if (number === undefined) return { result: 'Succeeded', message: 'This step deployed nothing, so there is nothing to finish.' };
+  const inputs = readInputs(agent) as DeployInputs;
+  const workload = await GuardedWorkload.open(agent, inputs, signal);
+  try {
+    return await workload.locked(() => finish(workload, inputs, number, memory.reported()));
+  } finally {
+    workload.client.close();
+  }
+}
+
+async function finish(workload: GuardedWorkload, inputs: DeployInputs, number: number, reported: boolean): Promise<TaskOutcome> {
+  const { agent, store, signal } = workload;
+  const record = (await store.list(signal)).find((candidate) => candidate.number === number);
+  const jobStatus = jobStatusOf(agent);
+  const decision = postJobDecision({ started: true, reported, jobStatus, rollbackOn: inputs.rollbackOn, verifiedBy: inputs.verifiedBy, state: record?.state });
+  const what = `Release ${number} of ${workload.name}`;
+  if (!record || decision.kind === 'nothing') return { result: 'Succeeded', message: `${what}: nothing to do, ${decision.why}.` };
+  if (decision.kind === 'leaveUnverified') return { result: 'Succeeded', message: `${what} stays unverified: ${decision.why}.` };
+  if (decision.kind === 'verify') {
+    await store.update(number, (current) => (isOpen(current) ? { ...current, state: 'verified' } : undefined), signal);
+    return { result: 'Succeeded', message: `${what} (${imageList(record.applied.images)}) is verified: ${decision.why}.` };
+  }
+  agent.info(`${what} is rolled back: ${decision.why}.`);
+  const back = await rollBack(workload, record, jobStatus === 'Canceled' ? Math.min(inputs.timeoutMs, AFTER_CANCEL_MS) : inputs.timeoutMs);
+  // A job that still counts as succeeded has to fail: what it was to deliver is gone again.
+  const failed = back.outcome === 'rollbackFailed' || !reported;
+  return { result: failed ? 'Failed' : 'SucceededWithIssues', message: `${what} did not stay, as ${decision.why}. ${back.message}` };
+}
+
+function jobStatusOf(agent: Agent): PostJobSituation['jobStatus'] {
+  const status = agent.variable('Agent.JobStatus');
+  return status === 'Succeeded' || status === 'SucceededWithIssues' || status === 'Canceled' ? status : 'Failed';
+}
