@@ -227,7 +227,7 @@ describe('a job on the stand-in agent', () => {
 
     it('fails a script on its exit code, or on stderr where asked', async () => {
       const result = await run({}, [
-        scriptStep('a', 'echo x >&2; false'), scriptStep('b', 'echo x >&2', { condition: 'always()', failOnStderr: true } as Partial<Step>),
+        scriptStep('a', 'echo x >&2; false'), scriptStep('b', 'echo x >&2', { condition: 'always()', failOnStderr: true }),
       ]);
       assert.deepEqual(outcomes(result), ['a/main: Failed', 'b/main: Failed']);
       assert.match(runOf(result, 'a').issues[0]?.message ?? '', /exited with code '1'/);
