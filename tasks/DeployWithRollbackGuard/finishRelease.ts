@@ -39,7 +39,7 @@ async function finish(workload: GuardedWorkload, inputs: DeployInputs, number: n
   agent.info(`${what} is rolled back: ${decision.why}.`);
   const back = await rollBack(workload, record, jobStatus === 'Canceled' ? Math.min(inputs.timeoutMs, AFTER_CANCEL_MS) : inputs.timeoutMs);
   // A job that still counts as succeeded has to fail: what it was to deliver is gone again.
-  const failed = back.outcome === 'rollbackFailed' || !reported;
+  const failed = back.outcome === 'rollbackFailed' || jobStatus === 'Succeeded';
   return { result: failed ? 'Failed' : 'SucceededWithIssues', message: `${what} did not stay, as ${decision.why}. ${back.message}` };
 }
 

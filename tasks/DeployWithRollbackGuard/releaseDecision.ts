@@ -135,10 +135,10 @@ export function postJobDecision(situation: PostJobSituation): PostJobDecision {
   if (state === undefined) return { kind: 'nothing', why: 'its release record is gone' };
   if (state !== 'deploying' && state !== 'applied') return { kind: 'nothing', why: `the release is ${state} already` };
   if (rollbackOn === 'never') return { kind: 'nothing', why: "'rollbackOn' is never" };
-  if (!reported) return { kind: 'rollBack', why: 'the deploy step ended without a word' };
+  if (jobStatus === 'Canceled' && !(reported && rollbackOn === 'rolloutFailure')) return { kind: 'rollBack', why: 'the job was canceled' };
+  if (!reported) return { kind: 'rollBack', why: 'the deploy step did not come to its end' };
   if (rollbackOn === 'rolloutFailure') return { kind: 'verify', why: 'it was rolled out' };
   if (jobStatus === 'Failed') return { kind: 'rollBack', why: 'the job failed' };
-  if (jobStatus === 'Canceled') return { kind: 'rollBack', why: 'the job was canceled' };
   if (jobStatus === 'SucceededWithIssues' && rollbackOn === 'jobIssues') return { kind: 'rollBack', why: 'the job succeeded with issues' };
   if (verifiedBy === 'confirm') return { kind: 'leaveUnverified', why: "it waits for 'action: confirm'" };
   return { kind: 'verify', why: 'the job ended well' };

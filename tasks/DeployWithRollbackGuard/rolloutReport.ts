@@ -5,7 +5,8 @@ import type { RolloutVerdict } from '../core/kubernetes/rolloutVerdict';
 export function rolloutProgress(agent: Agent, name: string): (verdict: RolloutVerdict) => void {
   return (verdict) => {
     const { counts } = verdict;
-    const share = counts.desired === 0 ? 100 : Math.min(100, (100 * counts.available) / counts.desired);
+    const fresh = Math.min(counts.updated, Math.max(0, counts.available - counts.old));
+    const share = counts.desired === 0 ? 100 : Math.min(100, (100 * fresh) / counts.desired);
     switch (verdict.kind) {
       case 'complete':
         agent.info(`${name}: rolled out, ${counts.available} of ${counts.desired} pods available.`);

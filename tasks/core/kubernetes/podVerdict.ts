@@ -18,6 +18,8 @@ export type PodVerdict =
   | { readonly kind: 'suspect'; readonly reason: string; readonly message: string; readonly container?: string; readonly forMs: number; readonly needsEvents?: boolean }
   | { readonly kind: 'fatal'; readonly reason: string; readonly message: string; readonly container?: string };
 
+/** What the kubelet puts before the words of the container runtime. */
+const CRI_PREFIX = /rpc error: code = \w+ desc = /;
 /** Words with which registries and container runtimes say that an image is not there or not for us. */
 const FINAL_PULL_ERROR = /not found|manifest unknown|does not exist|no such image|unauthorized|authentication required|denied|forbidden|invalid reference format/i;
 const PASSING_PULL_ERROR = /too many requests|toomanyrequests|429|timeout|timed out|i\/o|connection re(set|fused)|temporary|eof|unavailable|no such host/i;
@@ -45,7 +47,7 @@ export function podVerdict(pod: Pod, graces: PodGraces, events: readonly Kuberne
 function containerVerdict(status: ContainerStatus, graces: PodGraces, events: readonly KubernetesEvent[]): PodVerdict | undefined {
   const waiting = status.state?.waiting;
   const reason = waiting?.reason ?? '';
-  const message = waiting?.message ?? '';
+  const message = (waiting?.message ?? '').replace(CRI_PREFIX, '');
   const fatal = (why = message): PodVerdict => ({ kind: 'fatal', reason, message: why || reason, container: status.name });
   const suspect = (forMs: number, more: { message?: string; needsEvents?: boolean } = {}): PodVerdict => ({
     kind: 'suspect',
@@ -102,7 +104,7 @@ function pullError(status: ContainerStatus, events: readonly KubernetesEvent[]):
   const failures = events.filter(
     (event) => event.reason === 'Failed' && /^Failed to pull image/.test(event.message ?? '') && isAbout(event, status.name),
   );
-  return failures.at(-1)?.message;
+  return failures.at(-1)?.message?.replace(CRI_PREFIX, '');
 }
 
 function isAbout(event: KubernetesEvent, container: string): boolean {

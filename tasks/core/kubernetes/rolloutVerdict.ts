@@ -28,6 +28,7 @@ export interface RolloutCounts {
 }
 
 export type RolloutVerdict =
+  /** The message is empty until the deployment controller has taken the change up. */
   | { readonly kind: 'progressing'; readonly message: string; readonly counts: RolloutCounts }
   | { readonly kind: 'complete'; readonly counts: RolloutCounts }
   /** May pass; a failure once `forMs` have passed since it was first seen. */
@@ -46,7 +47,7 @@ export function rolloutVerdict(state: RolloutState, expected: RolloutExpectation
   const counts = rolloutCounts(deployment);
   if (deployment.metadata.uid !== expected.uid) return failed('Recreated', 'it was deleted and created anew by somebody else', counts);
   if ((deployment.status?.observedGeneration ?? 0) < (deployment.metadata.generation ?? 0)) {
-    return { kind: 'progressing', message: 'the change is not taken up yet', counts };
+    return { kind: 'progressing', message: '', counts };
   }
 
   for (const pod of newPods(state)) {
@@ -60,8 +61,9 @@ export function rolloutVerdict(state: RolloutState, expected: RolloutExpectation
   if (progressing?.reason === 'ProgressDeadlineExceeded' && !isDeepStrictEqual(progressing, expected.staleProgressing)) {
     return failed('ProgressDeadlineExceeded', progressing.message ?? 'it made no progress within its deadline', counts);
   }
-  const message = unfinished(counts);
-  if (message === undefined) return { kind: 'complete', counts };
+  const waitsFor = unfinished(counts);
+  if (waitsFor === undefined) return { kind: 'complete', counts };
+  const message = [waitsFor, ...troubles(state, podVerdicts)].join('; ');
   if (deployment.spec.paused) return { kind: 'progressing', message: 'it was paused; `kubectl rollout resume` lets it go on', counts };
   const refused = condition(deployment, 'ReplicaFailure');
   if (refused?.status === 'True') {
@@ -87,6 +89,17 @@ function rolloutCounts(deployment: Deployment): RolloutCounts {
     old: Math.max(0, (status.replicas ?? 0) - updated),
   };
 }
+
+/** Pods that may still come up, but of which people want to know before they have failed. */
+function troubles(state: RolloutState, podVerdicts: ReadonlyMap<string, PodVerdict>): string[] {
+  return newPods(state).flatMap((pod) => {
+    const verdict = podVerdicts.get(pod.metadata.uid ?? '');
+    const isTrouble = verdict?.kind === 'suspect' || (verdict?.kind === 'waiting' && CRASHED.test(verdict.reason));
+    return isTrouble ? [`pod ${pod.metadata.name}: ${verdict.reason}: ${verdict.message}`] : [];
+  });
+}
+
+const CRASHED = /^(CrashLoopBackOff|Error|OOMKilled|RunContainerError)$/;
 
 /** What `kubectl rollout status` would still wait for, in its order. */
 function unfinished({ desired, updated, available, old }: RolloutCounts): string | undefined {

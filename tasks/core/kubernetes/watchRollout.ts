@@ -1,3 +1,4 @@
+import { formatDuration } from '../time/clock';
 import type { KubernetesClient } from './client';
 import { selectorText, type Condition, type Deployment, type KubernetesEvent, type Pod, type ReplicaSet } from './objects';
 import { eventsOf } from './podEvents';
@@ -91,10 +92,10 @@ export async function watchRollout(client: KubernetesClient, options: RolloutWat
           verdict = { kind: 'failed', reason: verdict.reason, message: verdict.message, counts: verdict.counts };
         }
         if ((verdict.kind === 'progressing' || verdict.kind === 'suspect') && performance.now() - started >= options.timeoutMs) {
-          verdict = { kind: 'failed', reason: 'Timeout', message: `after ${Math.round(options.timeoutMs / 1000)} s: ${verdict.message}`, counts: verdict.counts };
+          verdict = { kind: 'failed', reason: 'Timeout', message: `not done after ${formatDuration(options.timeoutMs)}: ${verdict.message || 'the controller has not taken the change up'}`, counts: verdict.counts };
         }
-        const line = verdict.kind === 'complete' ? 'complete' : `${verdict.kind}/${verdict.message}`;
-        if (line !== shown) options.progress?.(verdict);
+        const line = verdict.kind === 'complete' ? 'complete' : verdict.message;
+        if (line !== shown && line !== '') options.progress?.(verdict);
         shown = line;
         if (verdict.kind === 'complete' || verdict.kind === 'failed') resolve({ verdict, deployment, pods: fresh });
       };

@@ -1,0 +1,214 @@
+import assert from 'node:assert/strict';
+import type { Deployment, JsonPatchOperation } from '../../../tasks/core/kubernetes/objects';
+import {
+  expiredRecords,
+  imagePatch,
+  postJobDecision,
+  releasePlan,
+  rollbackPlan,
+  type PostJobSituation,
+  type ReleaseRequest,
+} from '../../../tasks/DeployWithRollbackGuard/releaseDecision';
+import type { ReleaseRecord, ReleaseState } from '../../../tasks/DeployWithRollbackGuard/releaseRecord';
+
+const UID = 'uid-1';
+
+function deployment(images: Record<string, string>, more: { uid?: string; env?: string } = {}): Deployment {
+  const containers = Object.entries(images).map(([name, image]) => ({ name, image, ...(more.env ? { env: [{ name: 'MODE', value: more.env }] } : {}) }));
+  return {
+    metadata: { name: 'web', namespace: 'shop', uid: more.uid ?? UID },
+    spec: { selector: { matchLabels: { app: 'web' } }, template: { metadata: { labels: { app: 'web' } }, spec: { containers } } },
+  };
+}
+
+function record(number: number, state: ReleaseState, applied: Record<string, string>, target: Record<string, string>, more: { run?: string; uid?: string } = {}): ReleaseRecord {
+  return {
+    schema: 1,
+    release: 'web',
+    number,
+    state,
+    run: { key: more.run ?? 'run-a', hostType: 'build', organization: '', project: '', pipeline: 'web', name: more.run ?? 'run-a', attempt: 1, stage: '', job: '', url: undefined },
+    createdAt: '2026-01-01T00:00:00Z',
+    updatedAt: '2026-01-01T00:00:00Z',
+    workload: { kind: 'Deployment', namespace: 'shop', name: 'web', uid: more.uid ?? UID },
+    applied: { images: applied, template: deployment(applied).spec.template },
+    target: { images: target, template: deployment(target).spec.template },
+  };
+}
+
+const request = (more: Partial<ReleaseRequest> = {}): ReleaseRequest => ({ runKey: 'run-b', changes: { app: 'v3' }, onUnverified: 'wait', waited: false, ...more });
+
+describe('releasePlan', () => {
+  const targetOf = (records: ReleaseRecord[], live: Deployment, options = request()) => {
+    const plan = releasePlan(records, live, options);
+    assert.equal(plan.kind, 'deploy');
+    return plan.kind === 'deploy' ? plan : assert.fail();
+  };
+
+  it('returns to what runs now where nothing was ever recorded', () => {
+    const plan = targetOf([], deployment({ app: 'v1' }));
+    assert.deepEqual(plan.target.images, { app: 'v1' });
+    assert.equal(plan.number, 1);
+    assert.equal(plan.targetNumber, undefined);
+  });
+
+  it('returns to what runs now where a verified release put it there', () => {
+    const plan = targetOf([record(4, 'verified', { app: 'v2' }, { app: 'v1' })], deployment({ app: 'v2' }));
+    assert.deepEqual(plan.target.images, { app: 'v2' });
+    assert.equal(plan.targetNumber, 4);
+    assert.equal(plan.number, 5);
+  });
+
+  it('waits for the unverified release of another run', () => {
+    const plan = releasePlan([record(4, 'applied', { app: 'v2' }, { app: 'v1' })], deployment({ app: 'v2' }), request());
+    assert.equal(plan.kind, 'unverified');
+  });
+
+  it('waits for one that is just being deployed, too', () => {
+    const plan = releasePlan([record(4, 'deploying', { app: 'v2' }, { app: 'v1' })], deployment({ app: 'v2' }), request());
+    assert.equal(plan.kind, 'unverified');
+  });
+
+  for (const [name, options] of [
+    ['after having waited', request({ waited: true })],
+    ['at once with takeOver', request({ onUnverified: 'takeOver' })],
+    ['at once where it is its own run (a retry)', request({ runKey: 'run-a' })],
+  ] as const) {
+    it(`takes an unverified release over with that release's own target, ${name}`, () => {
+      const plan = targetOf([record(4, 'applied', { app: 'v2' }, { app: 'v1' })], deployment({ app: 'v2' }), options);
+      assert.deepEqual(plan.target.images, { app: 'v1' });
+      assert.deepEqual(plan.supersedes.map((other) => other.number), [4]);
+    });
+  }
+
+  for (const state of ['rolledBack', 'failed', 'superseded'] as const) {
+    it(`never takes a version for good that a release left behind ${state}`, () => {
+      const plan = targetOf([record(4, state, { app: 'v2' }, { app: 'v1' })], deployment({ app: 'v2' }));
+      assert.deepEqual(plan.target.images, { app: 'v1' });
+    });
+  }
+
+  it('goes by the latest release of an image: a version verified once and rolled back later is not good any more', () => {
+    const records = [record(1, 'verified', { app: 'v2' }, { app: 'v1' }), record(2, 'rolledBack', { app: 'v2' }, { app: 'v1' })];
+    assert.deepEqual(targetOf(records, deployment({ app: 'v2' })).target.images, { app: 'v1' });
+  });
+
+  it('takes a version that no release put there for somebody’s choice', () => {
+    const plan = targetOf([record(4, 'applied', { app: 'v2' }, { app: 'v1' })], deployment({ app: 'hotfix' }));
+    assert.deepEqual(plan.target.images, { app: 'hotfix' });
+    assert.deepEqual(plan.abandoned.map((other) => other.number), [4], 'the release that does not run any more is closed');
+  });
+
+  it('closes a release whose change never arrived', () => {
+    const plan = targetOf([record(4, 'deploying', { app: 'v2' }, { app: 'v1' })], deployment({ app: 'v1' }));
+    assert.deepEqual(plan.target.images, { app: 'v1' });
+    assert.deepEqual(plan.abandoned.map((other) => other.number), [4]);
+  });
+
+  it('ignores releases of an object that was deleted and created anew under the same name', () => {
+    const plan = targetOf([record(4, 'applied', { app: 'v2' }, { app: 'v1' }, { uid: 'uid-0' })], deployment({ app: 'v2' }));
+    assert.deepEqual(plan.target.images, { app: 'v2' });
+  });
+
+  it('answers for the containers of a release it takes over from, besides its own', () => {
+    const live = deployment({ app: 'a2', sidecar: 's1' });
+    const plan = targetOf([record(4, 'applied', { app: 'a2' }, { app: 'a1', sidecar: 's1' })], live, request({ changes: { sidecar: 's2' }, waited: true }));
+    assert.deepEqual(plan.applied, { app: 'a2', sidecar: 's2' });
+    assert.deepEqual(plan.target.images, { app: 'a1', sidecar: 's1' });
+  });
+});
+
+describe('rollbackPlan', () => {
+  const release = record(4, 'applied', { app: 'v2' }, { app: 'v1' });
+
+  it('replaces the whole template where it is still as the release left it', () => {
+    const plan = rollbackPlan(release, deployment({ app: 'v2' }));
+    assert.equal(plan.kind, 'patch');
+    const patch = plan.kind === 'patch' ? plan.patch : [];
+    assert.deepEqual(patch.at(-1), { op: 'replace', path: '/spec/template', value: release.target.template });
+    assert.deepEqual(patch[0], { op: 'test', path: '/metadata/uid', value: UID });
+    assert.ok(!patch.some((operation) => operation.path.includes('generation') || operation.path.includes('replicas')));
+  });
+
+  it('puts only the image back where others changed more of the template', () => {
+    const plan = rollbackPlan(release, deployment({ app: 'v2' }, { env: 'debug' }));
+    const patch = plan.kind === 'patch' ? plan.patch : [];
+    assert.deepEqual(
+      patch.filter((operation) => operation.op !== 'test'),
+      [{ op: 'replace', path: '/spec/template/spec/containers/0/image', value: 'v1' }],
+    );
+  });
+
+  it('puts only the image back where the main process was killed before it saw the answer', () => {
+    const plan = rollbackPlan({ ...release, applied: { images: { app: 'v2' } } }, deployment({ app: 'v2' }));
+    assert.equal(plan.kind === 'patch' && plan.patch.at(-1)?.path, '/spec/template/spec/containers/0/image');
+  });
+
+  it('does nothing where the target runs already', () => {
+    assert.equal(rollbackPlan(release, deployment({ app: 'v1' })).kind, 'alreadyBack');
+  });
+
+  it('never undoes what somebody deployed since', () => {
+    assert.deepEqual(rollbackPlan(release, deployment({ app: 'v3' })), { kind: 'superseded', images: { app: 'v3' } });
+  });
+
+  it('has nothing to return to where the same image ran before', () => {
+    assert.equal(rollbackPlan(record(4, 'applied', { app: 'v1' }, { app: 'v1' }), deployment({ app: 'v1' })).kind, 'nothingToRollBackTo');
+  });
+
+  for (const [name, live] of [
+    ['deleted', undefined],
+    ['created anew', deployment({ app: 'v2' }, { uid: 'uid-2' })],
+  ] as const) {
+    it(`leaves alone what was ${name}`, () => assert.equal(rollbackPlan(release, live).kind, 'gone'));
+  }
+});
+
+describe('imagePatch', () => {
+  it('guards each image by the container’s name and the image found before', () => {
+    const patch: JsonPatchOperation[] = imagePatch(deployment({ proxy: 'p1', app: 'v1' }), { app: 'v2' });
+    assert.deepEqual(patch, [
+      { op: 'test', path: '/spec/template/spec/containers/1/name', value: 'app' },
+      { op: 'test', path: '/spec/template/spec/containers/1/image', value: 'v1' },
+      { op: 'replace', path: '/spec/template/spec/containers/1/image', value: 'v2' },
+    ]);
+  });
+});
+
+describe('postJobDecision', () => {
+  const usual: PostJobSituation = { started: true, reported: true, jobStatus: 'Succeeded', rollbackOn: 'jobFailure', verifiedBy: 'job', state: 'applied' };
+  const rows: [string, Partial<PostJobSituation>, ReturnType<typeof postJobDecision>['kind']][] = [
+    ['the job ended well', {}, 'verify'],
+    ['the job failed', { jobStatus: 'Failed' }, 'rollBack'],
+    ['the job was canceled', { jobStatus: 'Canceled' }, 'rollBack'],
+    ['the job has issues only', { jobStatus: 'SucceededWithIssues' }, 'verify'],
+    ['the job has issues and that counts', { jobStatus: 'SucceededWithIssues', rollbackOn: 'jobIssues' }, 'rollBack'],
+    ['the main process was killed, though the job counts as succeeded', { reported: false, state: 'deploying' }, 'rollBack'],
+    ['the main process was killed and only the rollout counts', { reported: false, rollbackOn: 'rolloutFailure', state: 'deploying' }, 'rollBack'],
+    ['the main step was skipped', { started: false, state: undefined, jobStatus: 'Failed' }, 'nothing'],
+    ['the rollout failed and was rolled back by the main process', { jobStatus: 'Failed', state: 'rolledBack' }, 'nothing'],
+    ['another run took over', { jobStatus: 'Failed', state: 'superseded' }, 'nothing'],
+    ['a later stage confirms', { verifiedBy: 'confirm' }, 'leaveUnverified'],
+    ['a later stage confirms but the job failed', { verifiedBy: 'confirm', jobStatus: 'Failed' }, 'rollBack'],
+    ['it never rolls back', { rollbackOn: 'never', jobStatus: 'Failed' }, 'nothing'],
+    ['the job failed but only the rollout counts', { rollbackOn: 'rolloutFailure', jobStatus: 'Failed' }, 'verify'],
+    ['the record was deleted', { jobStatus: 'Failed', state: undefined }, 'nothing'],
+  ];
+  for (const [name, situation, expected] of rows) {
+    it(`${expected}: ${name}`, () => assert.equal(postJobDecision({ ...usual, ...situation }).kind, expected));
+  }
+});
+
+describe('expiredRecords', () => {
+  it('drops the oldest beyond the limit, never an open one nor the last verified one', () => {
+    const records = [
+      record(1, 'verified', { app: 'v1' }, { app: 'v0' }),
+      record(2, 'verified', { app: 'v2' }, { app: 'v1' }),
+      record(3, 'applied', { app: 'v3' }, { app: 'v2' }),
+      record(4, 'rolledBack', { app: 'v4' }, { app: 'v2' }),
+      record(5, 'failed', { app: 'v5' }, { app: 'v2' }),
+    ];
+    assert.deepEqual(expiredRecords(records, 1), [1, 4]);
+    assert.deepEqual(expiredRecords(records, 5), []);
+  });
+});
