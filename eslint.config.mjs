@@ -36,7 +36,8 @@ export default tseslint.config(
         { type: 'core-registry', pattern: 'tasks/core/registry' },
         { type: 'core-report', pattern: 'tasks/core/report' },
         { type: 'core-time', pattern: 'tasks/core/time' },
-        ...tasks.map((task) => ({ type: `task-${task}`, pattern: `tasks/${task}` })),
+        // Whole paths, as tests lie in folders of the same names.
+        ...tasks.map((task) => ({ type: `task-${task}`, partialMatch: false, pattern: `tasks/${task}` })),
         { type: 'unit-tests', pattern: ['test/core', 'test/tasks', 'test/contract'] },
         { type: 'tests', pattern: 'test/*' },
         { type: 'rehearsal', pattern: 'rehearsal' },

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import * as http from 'node:http';
 import * as https from 'node:https';
 import { rootCertificates } from 'node:tls';
-import { HttpProxyAgent, HttpsProxyAgent } from 'hpagent';
+import { urlToHttpOptions } from 'node:url';
+import { HttpsProxyAgent } from 'hpagent';
 import type { AgentNetwork } from '../core/agent/agent';
 import type { ProbeResult } from './readinessVerdict';
 
@@ -22,18 +23,27 @@ export function probeUrl(url: string, { timeoutMs, insecure, network, signal }: 
     signal: AbortSignal.any([signal, timeout]),
     rejectUnauthorized: !insecure,
     ...(network.caFile ? { ca: [...rootCertificates, readFileSync(network.caFile, 'utf8')] } : {}),
-    agent: proxy ? new (secure ? HttpsProxyAgent : HttpProxyAgent)({ proxy, keepAlive: false }) : false,
+    agent: secure && proxy ? new HttpsProxyAgent({ proxy, keepAlive: false }) : false,
     headers: { 'user-agent': 'release-guard' },
   };
   return new Promise((resolve) => {
-    const request = (secure ? https : http).get(url, options, (response) => {
+    const answered = (response: http.IncomingMessage) => {
       resolve({ status: response.statusCode ?? 0 });
       response.destroy();
-    });
+    };
+    const request = secure ? https.get(url, options, answered) : http.get(proxy ? throughProxy(url, proxy, options) : { ...urlToHttpOptions(new URL(url)), ...options }, answered);
     request.on('error', (error: NodeJS.ErrnoException) => {
       resolve({ error: timeout.aborted ? 'no answer' : describe(error) });
     });
   });
+}
+
+/** Plain HTTP is asked for by its whole address: proxies tend to refuse a tunnel to other ports than 443. */
+function throughProxy(url: string, proxy: string, options: http.RequestOptions): http.RequestOptions {
+  const { host } = new URL(url);
+  const { auth, ...address } = urlToHttpOptions(new URL(proxy));
+  const credentials = auth ? { 'proxy-authorization': `Basic ${Buffer.from(auth).toString('base64')}` } : {};
+  return { ...options, ...address, path: url, headers: { ...options.headers, host, ...credentials } };
 }
 
 function describe(error: NodeJS.ErrnoException): string {

@@ -46,7 +46,7 @@ export interface NewmanEvents {
   console: { cursor: NewmanCursor; level: string; messages: unknown[] };
   beforeIteration: { cursor: NewmanCursor; item?: NewmanItem };
   iteration: { cursor: NewmanCursor; item?: NewmanItem };
-  beforeScript: { cursor: NewmanCursor; item?: NewmanItem };
+  beforeScript: { cursor: NewmanCursor; item?: NewmanItem; event?: { listen: string } };
   beforePrerequest: { cursor: NewmanCursor; item?: NewmanItem };
   prerequest: { cursor: NewmanCursor; item?: NewmanItem };
   beforeTest: { cursor: NewmanCursor; item?: NewmanItem };

@@ -10,13 +10,13 @@ export interface ItemKey {
   readonly name: string;
   /** The folders around it, outermost first. */
   readonly folders: readonly string[];
+  /** The request's address as the collection has it, with its variables: the same in each run. */
+  readonly template: string;
 }
 
 export interface RequestResult {
   readonly method: string;
   readonly url: string;
-  /** The address as the collection has it, with its variables: the same in each run. */
-  readonly template: string;
   /** Sent by a script with pm.sendRequest. */
   readonly nested: boolean;
   /** The answer, or why there was none. */
@@ -63,7 +63,7 @@ interface OpenItem {
   readonly started: Date;
   readonly requests: RequestResult[];
   readonly cases: JunitCase[];
-  /** Errors told by newman's exception event; its script event repeats one of them. */
+  /** Errors told while scripts ran; the end of a script repeats one of them. */
   readonly scriptErrors: string[];
 }
 
@@ -114,7 +114,7 @@ export class ResultCollector {
     this.totals.requests++;
     if (!result.nested) item.requests.push(result);
     const request = this.describeRequest(result);
-    const name = result.nested ? `pm.sendRequest ${request}` : `${this.redactor.redact(result.method)} ${this.redactor.redactUrl(result.template)}`;
+    const name = result.nested ? `pm.sendRequest ${request}` : `${this.redactor.redact(result.method)} ${this.redactor.redactUrl(key.template)}`;
     if ('error' in result.answer) {
       this.totals.requestsWithoutAnswer++;
       const message = this.clean(result.answer.error);
@@ -147,14 +147,17 @@ export class ResultCollector {
     this.sink.failure({ ...this.place(item), kind: 'test', request, status, name, message });
   }
 
-  /** @param listen the script: `prerequest` or `test`; undefined where newman does not say. */
-  scriptError(key: ItemKey, listen: string | undefined, error: { readonly type: string; readonly message: string }): void {
+  /**
+   * @param name of the script, such as `test script`.
+   * @param concluding told at the end of a script, when an error of it may have been told already.
+   */
+  scriptError(key: ItemKey, name: string, error: { readonly type: string; readonly message: string }, concluding: boolean): void {
     const item = this.item(key);
-    const identity = `${error.type}: ${error.message}`;
-    if (listen !== undefined && item.scriptErrors.includes(identity)) return;
+    const identity = `${name} ${error.type}: ${error.message}`;
+    if (concluding && item.scriptErrors.includes(identity)) return;
     item.scriptErrors.push(identity);
     this.totals.scriptErrors++;
-    this.problem(item, 'script', `${listen === undefined ? '' : `${listen} `}script`, error);
+    this.problem(item, 'script', name, error);
   }
 
   /** An error of the run itself, or of one of its steps that is neither request, script nor test. */

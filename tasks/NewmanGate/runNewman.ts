@@ -3,7 +3,7 @@ import type { IterationData } from './iterationData';
 import type { JsonRecord } from './jsonFile';
 import type { NewmanCursor, NewmanEmitter, NewmanError, NewmanEvents, NewmanExecution, NewmanItem, NewmanRun, NewmanSummary } from './newmanEvents';
 import type { Redactor } from './redaction';
-import type { ItemKey, ResultCollector } from './resultCollector';
+import type { ItemKey, RequestResult, ResultCollector } from './resultCollector';
 
 export interface NewmanSettings {
   readonly collection: { readonly name: string; readonly definition: JsonRecord };
@@ -100,6 +100,7 @@ function newmanOptions(settings: NewmanSettings): Record<string, unknown> {
 
 function observe(emitter: NewmanEmitter, settings: NewmanSettings, collector: ResultCollector, redactor: Redactor, observer: RunObserver): void {
   const keys = new Map<string, ItemKey>();
+  let running = scriptName(undefined);
   const keyOf = (cursor: NewmanCursor, item: NewmanItem | undefined): ItemKey => {
     const known = keys.get(cursor.ref ?? '');
     if (known) return known;
@@ -117,9 +118,8 @@ function observe(emitter: NewmanEmitter, settings: NewmanSettings, collector: Re
     collector.request(keyOf(details.cursor, details.item), {
       method: details.request?.method ?? '',
       url: details.request?.url.toString(true) ?? '',
-      template: details.item?.request?.url?.toString() ?? '',
       nested,
-      answer: answerOf(error, details),
+      answer: answerOf(error, details, keyOf(details.cursor, details.item).template),
     });
   });
   emitter.on('assertion', (error, { cursor, item, assertion, skipped }) =>
@@ -131,10 +131,11 @@ function observe(emitter: NewmanEmitter, settings: NewmanSettings, collector: Re
   emitter.on('script', (error, { cursor, item, event, execution }) => {
     learnSecrets(redactor, execution?.environment, settings.secretNames.environment);
     learnSecrets(redactor, execution?.collectionVariables, settings.secretNames.collection);
-    if (error) collector.scriptError(keyOf(cursor, item), event?.listen ?? 'a', described(error));
+    if (error) collector.scriptError(keyOf(cursor, item), scriptName(event?.listen), described(error), true);
   });
+  emitter.on('beforeScript', (_error, { event }) => (running = scriptName(event?.listen)));
   emitter.on('exception', (_error, { cursor, error }) => {
-    if (error) collector.scriptError(keyOf(cursor, undefined), undefined, described(error));
+    if (error) collector.scriptError(keyOf(cursor, undefined), running, described(error), false);
   });
   emitter.on('console', (_error, { level, messages }) => observer.console(level, redactor.redact(messages.map(shown).join(' '))));
   for (const step of otherSteps) {
@@ -171,22 +172,29 @@ function dropBodies(emitter: NewmanEmitter): void {
 function itemKey(cursor: NewmanCursor, item: NewmanItem | undefined, collection: string): ItemKey {
   const folders: string[] = [];
   item?.forEachParent({ withRoot: false }, (parent) => folders.unshift(parent.name ?? ''));
-  return { ref: cursor.ref ?? '', iteration: (cursor.iteration ?? 0) + 1, name: item?.name ?? collection, folders };
+  const template = item?.request?.url?.toString() ?? '';
+  return { ref: cursor.ref ?? '', iteration: (cursor.iteration ?? 0) + 1, name: item?.name ?? collection, folders, template };
 }
 
 function runKey(collection: string): ItemKey {
-  return { ref: 'run', iteration: 1, name: collection, folders: [] };
+  return { ref: 'run', iteration: 1, name: collection, folders: [], template: '' };
 }
 
-function answerOf(error: NewmanError | null, { request, response }: NewmanEvents['request']): { code: number; status: string; milliseconds: number } | { error: string } {
+function answerOf(error: NewmanError | null, { request, response }: NewmanEvents['request'], template: string): RequestResult['answer'] {
   if (!error && response) return { code: response.code, status: response.status ?? response.reason(), milliseconds: response.responseTime };
   const message = error?.message ?? 'there was no answer';
-  const unresolved = /\{\{([^{}]+)\}\}/.exec(decoded(request?.url.toString(true) ?? ''))?.[1];
-  return { error: unresolved === undefined ? message : `${message} (the variable {{${unresolved}}} has no value)` };
+  // A host is put into small letters on the way, so the name is taken from the collection.
+  const sent = decoded(request?.url.toString(true) ?? '').toLowerCase();
+  const unresolved = [...template.matchAll(/\{\{[^{}]+\}\}/g)].map(([name]) => name).find((name) => sent.includes(name.toLowerCase()));
+  return { error: unresolved === undefined ? message : `${message} (the variable ${unresolved} has no value)` };
 }
 
 function decoded(url: string): string {
   return url.replace(/%7B/gi, '{').replace(/%7D/gi, '}');
+}
+
+function scriptName(listen: string | undefined): string {
+  return listen === undefined ? 'script' : `${listen} script`;
 }
 
 function described(error: NewmanError): { type: string; message: string } {
