@@ -111,6 +111,7 @@ async function runProcesses(
   };
 
   const onCancel = (): void => {
+    if (stopped) return;
     let goesOn = false;
     try {
       goesOn = conditionHolds(condition, job, settings);
@@ -127,6 +128,7 @@ async function runProcesses(
     running?.kill('SIGKILL');
   };
   settings.canceled.signal.addEventListener('abort', onCancel, { once: true });
+  settings.shutdown.addEventListener('abort', onCancel, { once: true });
   settings.killed.addEventListener('abort', onKilled, { once: true });
   const limit = (run.step.timeoutInMinutes ?? 0) * times.minute;
   const timer = limit > 0 ? setTimeout(() => stop('timed out'), limit) : undefined;
@@ -164,6 +166,7 @@ async function runProcesses(
   } finally {
     clearTimeout(timer);
     settings.canceled.signal.removeEventListener('abort', onCancel);
+    settings.shutdown.removeEventListener('abort', onCancel);
     settings.killed.removeEventListener('abort', onKilled);
   }
 

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
 
@@ -39,6 +39,9 @@ export interface StepProcess {
   kill(signal: NodeJS.Signals): void;
 }
 
+const running = new Set<ChildProcess>();
+process.once('exit', () => running.forEach((child) => child.kill('SIGKILL')));
+
 /** Starts a step's process with its input closed; both outputs are read line by line. */
 export function startStepProcess(command: StepCommand): StepProcess {
   // A group of its own: a Ctrl+C in the terminal must reach the task through the agent alone.
@@ -48,6 +51,7 @@ export function startStepProcess(command: StepCommand): StepProcess {
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   });
+  running.add(child);
   let detached = false;
   const timers: NodeJS.Timeout[] = [];
   const readers = (['stdout', 'stderr'] as const).map((name) =>
@@ -64,6 +68,7 @@ export function startStepProcess(command: StepCommand): StepProcess {
     });
   });
   child.once('exit', (code, signal) => {
+    running.delete(child);
     timers.forEach(clearTimeout);
     const ended = code ?? (command.inContainer || !signal ? 0 : 128 + constants.signals[signal]);
     const drained = new Promise<void>((done) => {

@@ -1,0 +1,28 @@
+import type { JobResult } from '../agent/job';
+
+/** What a rehearsal leaves to be read: its jobs, and whether it went as it should. */
+export interface RehearsalReport {
+  readonly title: string;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+  readonly finishedAt: number;
+  readonly acts: readonly Act[];
+  /** How it differed from what should have happened; empty where all is well. */
+  readonly differences: readonly string[];
+}
+
+/** One job of a rehearsal. */
+export interface Act {
+  readonly title: string;
+  readonly job: JobResult;
+  /** Which version the service itself named, before and after the job. */
+  readonly served?: { readonly before: string; readonly after: string };
+}
+
+/** Seconds with one digit, minutes where there are any: `0.4 s`, `1 min 3 s`. */
+export function durationText(milliseconds: number): string {
+  const seconds = milliseconds / 1000;
+  if (seconds < 59.95) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  return `${String(Math.floor(whole / 60))} min ${String(whole % 60)} s`;
+}
