@@ -74,6 +74,10 @@ export async function runStep(run: StepRun, job: JobState, settings: WorkerSetti
     return record.finish('Failed');
   }
   if (!holds) return record.finish('Skipped');
+  if (isWithheldFromFork(run, job)) {
+    record.write('References service endpoint. PRs from repository forks are not allowed to access secrets in the pipeline.');
+    return record.finish('Skipped');
+  }
 
   settings.listener.runStarted?.(run.info);
   expansionWarnings.forEach((warning) => record.warning(warning));
@@ -89,6 +93,12 @@ function conditionHolds(condition: string, job: JobState, settings: WorkerSettin
     jobStatus: job.status,
     variable: (name) => (name.toLowerCase() === 'agent.jobstatus' ? job.status : job.variables.get(name)),
   });
+}
+
+/** Whether the run needs a connection that a fork's pull request does not get. */
+function isWithheldFromFork({ task, inputs }: StepRun, job: JobState): boolean {
+  if (!task || !job.isOn('System.RestrictSecrets') || !job.isOn('System.PullRequest.IsFork')) return false;
+  return connectionsOf(task.manifest, inputs, [...job.connections.values()]).length > 0;
 }
 
 /** Starts the process, again where retries are granted, under the step's time limit and a cancel of the job. */
@@ -284,7 +294,9 @@ async function prepareProcess(
   return {
     file: settings.nodePath,
     args: [target],
-    cwd: handler.workingDirectory ? resolve(directory, handler.workingDirectory) : sources,
+    cwd: handler.workingDirectory
+      ? resolve(directory, handler.workingDirectory)
+      : (job.variables.get('System.DefaultWorkingDirectory') ?? sources),
     env: taskEnvironment({
       ...parts,
       inputs,

@@ -40,7 +40,16 @@ export interface StepProcess {
 }
 
 const running = new Set<ChildProcess>();
-process.once('exit', () => running.forEach((child) => child.kill('SIGKILL')));
+process.once('exit', () => {
+  for (const { pid } of running) {
+    try {
+      // With its children: nobody is left to end them later.
+      if (pid !== undefined) process.kill(-pid, 'SIGKILL');
+    } catch {
+      // It ended by itself in between.
+    }
+  }
+});
 
 /** Starts a step's process with its input closed; both outputs are read line by line. */
 export function startStepProcess(command: StepCommand): StepProcess {

@@ -126,6 +126,7 @@ pre { margin: .35rem 0 0; padding: .75rem; max-height: 28rem; overflow: auto; ba
   border-radius: .4rem; font: .8125rem/1.45 ui-monospace, "Cascadia Mono", Menlo, Consolas, monospace; }
 .at { color: var(--faint); user-select: none; }
 .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
-@media (max-width: 36rem) { .served { display: block; margin-left: 0; } dl { grid-template-columns: 1fr; } dd { margin-bottom: .25rem; } }
+@media (max-width: 36rem) { .served { display: block; margin-left: 0; } dl { grid-template-columns: 1fr; } dd { margin-bottom: .25rem; }
+  pre { white-space: pre-wrap; overflow-wrap: anywhere; } }
 @media print { details { display: none; } section { break-inside: avoid; } }
 `;

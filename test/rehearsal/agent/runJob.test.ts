@@ -86,6 +86,14 @@ describe('a job on the stand-in agent', () => {
       assert.match(result.setupError ?? '', /Missing@1 is not installed/);
     });
 
+    it("skips a step with a connection in a fork's pull request", async () => {
+      const manifest = { inputs: [{ name: 'c', type: 'connectedService:kubernetes' }] };
+      const connection = { id: '11111111-1111-4111-8111-111111111111', name: 'k', type: 'kubernetes', url: '', scheme: '', authorization: {}, data: {} };
+      const fork = ['System.RestrictSecrets', 'System.PullRequest.IsFork'].map((name) => ({ name, value: 'True' }));
+      const result = await run({ A: { main: say('x'), post: say('y'), manifest } }, [taskStep('A', { inputs: { c: 'k' } }), taskStep('A')], {}, { connections: [connection], variables: fork });
+      assert.deepEqual(outcomes(result), ['A/main: Skipped', 'A/main: Succeeded', 'A/post: Succeeded', 'A/post: Skipped']);
+    });
+
     it('names the step whose input names an unknown connection', async () => {
       const manifest = { inputs: [{ name: 'cluster', type: 'connectedService:kubernetes' }] };
       const result = await run({ A: { main: '', manifest } }, [taskStep('A', { inputs: { cluster: 'nope' } })]);
