@@ -1,0 +1,160 @@
+import type { Container, Deployment, KubernetesObject, Namespace, Pod, PodSpec, Probe, ReplicaSet, Secret, Service } from '../objects';
+
+/**
+ * Fills in what the API server fills in, and drops fields that were sent as null (save `creationTimestamp` of a pod
+ * template, which the server itself writes as null).
+ */
+export function applyDefaults(object: KubernetesObject, allocateClusterIp: () => string): void {
+  dropNulls(object);
+  switch (object.kind) {
+    case 'Pod':
+      defaultPod(object as Pod);
+      break;
+    case 'Deployment':
+      defaultDeployment(object as Deployment);
+      break;
+    case 'ReplicaSet':
+      defaultReplicaSet(object as ReplicaSet);
+      break;
+    case 'Service':
+      defaultService(object as Service, allocateClusterIp);
+      break;
+    case 'Secret':
+      defaultSecret(object as Secret);
+      break;
+    case 'Namespace':
+      (object as Namespace).spec ??= {};
+      (object as Namespace).spec.finalizers ??= ['kubernetes'];
+      (object as Namespace).status ??= { phase: 'Active' };
+      break;
+    default:
+  }
+}
+
+function dropNulls(value: unknown): void {
+  if (Array.isArray(value)) value.forEach(dropNulls);
+  else if (typeof value === 'object' && value !== null) {
+    const map = value as Record<string, unknown>;
+    for (const [key, item] of Object.entries(map)) {
+      if (item === null) Reflect.deleteProperty(map, key);
+      else dropNulls(item);
+    }
+  }
+}
+
+function defaultPod(pod: Pod): void {
+  defaultPodSpec(pod.spec);
+  pod.spec['enableServiceLinks'] ??= true;
+  pod.spec.serviceAccountName ??= 'default';
+  pod.spec['serviceAccount'] = pod.spec.serviceAccountName;
+  pod.spec['priority'] ??= 0;
+  pod.spec['preemptionPolicy'] ??= 'PreemptLowerPriority';
+  pod.spec['tolerations'] ??= ['not-ready', 'unreachable'].map((state) => ({
+    effect: 'NoExecute',
+    key: `node.kubernetes.io/${state}`,
+    operator: 'Exists',
+    tolerationSeconds: 300,
+  }));
+}
+
+function defaultPodSpec(spec: PodSpec): void {
+  spec.restartPolicy ??= 'Always';
+  spec.terminationGracePeriodSeconds ??= 30;
+  spec['dnsPolicy'] ??= 'ClusterFirst';
+  spec['securityContext'] ??= {};
+  spec.schedulerName ??= 'default-scheduler';
+  if (!Array.isArray(spec.containers)) return;
+  for (const container of [...spec.containers, ...(spec.initContainers ?? [])]) defaultContainer(container);
+  for (const volume of spec.volumes ?? []) {
+    if (volume.configMap) volume.configMap.defaultMode ??= 0o644;
+    if (volume.secret) volume.secret.defaultMode ??= 0o644;
+  }
+}
+
+function defaultContainer(container: Container): void {
+  container.imagePullPolicy ??= hasMovingTag(container.image) ? 'Always' : 'IfNotPresent';
+  container.resources ??= {};
+  const map = container as unknown as Record<string, unknown>;
+  map['terminationMessagePath'] ??= '/dev/termination-log';
+  map['terminationMessagePolicy'] ??= 'File';
+  for (const port of container.ports ?? []) port.protocol ??= 'TCP';
+  for (const variable of container.env ?? []) {
+    if (variable.valueFrom?.fieldRef) (variable.valueFrom.fieldRef as Record<string, unknown>)['apiVersion'] ??= 'v1';
+  }
+  for (const probe of [container.readinessProbe, container.livenessProbe, container.startupProbe]) if (probe) defaultProbe(probe);
+}
+
+/** No tag, or `latest`, and no digest: such an image is asked for at every start. */
+function hasMovingTag(image: string | undefined): boolean {
+  if (!image || image.includes('@')) return false;
+  const tag = /:([^/:]+)$/.exec(image)?.[1];
+  return tag === undefined || tag === 'latest';
+}
+
+function defaultProbe(probe: Probe): void {
+  probe.timeoutSeconds ??= 1;
+  probe.periodSeconds ??= 10;
+  probe.successThreshold ??= 1;
+  probe.failureThreshold ??= 3;
+  if (probe.httpGet) {
+    probe.httpGet.path ??= '/';
+    probe.httpGet.scheme ??= 'HTTP';
+  }
+}
+
+function defaultTemplate(spec: { template?: { metadata?: object; spec?: PodSpec } }): void {
+  if (!spec.template) return;
+  spec.template.metadata = { creationTimestamp: null, ...spec.template.metadata };
+  if (spec.template.spec) defaultPodSpec(spec.template.spec);
+}
+
+function defaultDeployment({ spec }: Deployment): void {
+  if (!isSpec(spec)) return;
+  spec.replicas ??= 1;
+  spec.revisionHistoryLimit ??= 10;
+  spec.progressDeadlineSeconds ??= 600;
+  spec.strategy ??= { type: 'RollingUpdate' };
+  spec.strategy.type ??= 'RollingUpdate';
+  if (spec.strategy.type === 'RollingUpdate') {
+    spec.strategy.rollingUpdate ??= {};
+    spec.strategy.rollingUpdate.maxSurge ??= '25%';
+    spec.strategy.rollingUpdate.maxUnavailable ??= '25%';
+  }
+  defaultTemplate(spec);
+}
+
+function defaultReplicaSet({ spec }: ReplicaSet): void {
+  if (!isSpec(spec)) return;
+  spec.replicas ??= 1;
+  defaultTemplate(spec);
+}
+
+function defaultService(service: Service, allocateClusterIp: () => string): void {
+  const { spec } = service;
+  if (!isSpec(spec)) return;
+  const map = spec as Record<string, unknown>;
+  spec.type ??= 'ClusterIP';
+  map['sessionAffinity'] ??= 'None';
+  if (spec.type !== 'ExternalName') {
+    spec.clusterIP ??= allocateClusterIp();
+    map['clusterIPs'] ??= [spec.clusterIP];
+  }
+  for (const port of spec.ports ?? []) {
+    port.protocol ??= 'TCP';
+    port.targetPort ??= port.port;
+  }
+  service['status'] ??= { loadBalancer: {} };
+}
+
+function defaultSecret(secret: Secret): void {
+  secret.type ??= 'Opaque';
+  const plain = secret['stringData'] as Record<string, string> | undefined;
+  if (!plain) return;
+  secret.data = { ...secret.data, ...Object.fromEntries(Object.entries(plain).map(([key, value]) => [key, Buffer.from(value).toString('base64')])) };
+  delete secret['stringData'];
+}
+
+/** Validation reports a spec that is missing; there is nothing to fill in then. */
+function isSpec(spec: unknown): boolean {
+  return typeof spec === 'object' && spec !== null;
+}

@@ -1,0 +1,191 @@
+import { isDeepStrictEqual } from 'node:util';
+import { badRequest, type FieldProblem } from '../apiStatus';
+import type { Container, Deployment, KubernetesObject, LabelSelector, Pod, PodSpec, ReplicaSet, Secret, UntrustedObject } from '../objects';
+import { resolveFraction } from '../controllers/rollingUpdate';
+import { matchesLabels, requirementsOf } from '../selectors';
+
+const label = '[a-z0-9]([-a-z0-9]*[a-z0-9])?';
+const subdomain = `${label}(\\.${label})*`;
+const labelValue = '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?';
+const serviceName = '[a-z]([-a-z0-9]*[a-z0-9])?';
+
+const wordsFor = {
+  subdomain: `a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '${subdomain}')`,
+  label: `a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '${label}')`,
+  service: `a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '${serviceName}')`,
+  labelValue: `a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '${labelValue}')`,
+};
+
+/** etcd's limit as the API server applies it to the sum of a Secret's or ConfigMap's values. */
+export const maxDataBytes = 1_048_576;
+
+/** @throws 400 where a field that this cluster computes with has the wrong type */
+export function checkShape(object: UntrustedObject, kind: string): void {
+  const wrong = (path: string, what: string): Error => badRequest(`${kind} in version "v1" cannot be handled as a ${kind}: ${path}: ${what}`);
+  const spec = object['spec'];
+  if (object.metadata !== undefined && typeof object.metadata !== 'object') throw wrong('ObjectMeta', 'expect { or n');
+  for (const field of ['labels', 'annotations'] as const) {
+    const values = object.metadata?.[field] ?? {};
+    if (typeof values !== 'object' || Object.values(values).some((value) => typeof value !== 'string' && value !== null)) {
+      throw wrong(`ObjectMeta.${field}`, 'ReadString: expects " or n');
+    }
+  }
+  for (const field of kind === 'Secret' || kind === 'ConfigMap' ? ['data', 'stringData', 'binaryData'] : []) {
+    const values = object[field] ?? {};
+    if (typeof values !== 'object' || Object.values(values).some((value) => typeof value !== 'string' && value !== null)) {
+      throw wrong(`v1.${kind}.${field}`, 'ReadString: expects " or n');
+    }
+  }
+  if (kind === 'Secret') {
+    for (const value of Object.values((object['data'] ?? {}) as Record<string, string | null>)) {
+      if (value && !/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(value.replace(/\s/g, ''))) {
+        throw wrong('v1.Secret.Data', 'decode base64: illegal base64 data');
+      }
+    }
+  }
+  if (spec === undefined || spec === null) return;
+  if (typeof spec !== 'object') throw wrong('Spec', 'expect { or n');
+  const { replicas, template } = spec as { replicas?: unknown; template?: { spec?: unknown } };
+  if ((kind === 'Deployment' || kind === 'ReplicaSet') && replicas !== undefined && replicas !== null && !Number.isInteger(replicas)) {
+    throw wrong('Spec.Replicas', 'readUint32: unexpected character');
+  }
+  const pod = (kind === 'Pod' ? spec : template?.spec) as { containers?: unknown; initContainers?: unknown; volumes?: unknown } | undefined;
+  for (const list of ['containers', 'initContainers', 'volumes'] as const) {
+    const value = pod?.[list];
+    if (value !== undefined && value !== null && !Array.isArray(value)) throw wrong(`PodSpec.${list}`, 'decode slice: expect [ or n');
+  }
+}
+
+/** What is wrong with an object, in the API server's words; `previous` also checks what an update may not change. */
+export function problemsOf(object: KubernetesObject, previous?: KubernetesObject): FieldProblem[] {
+  const problems = [...metadataProblems(object), ...(previous ? immutableMetadata(object, previous) : [])];
+  switch (object.kind) {
+    case 'Pod':
+      problems.push(...podSpecProblems((object as Pod).spec, 'spec'));
+      if (previous) problems.push(...podUpdateProblems(object as Pod, previous as Pod));
+      break;
+    case 'Deployment':
+    case 'ReplicaSet':
+      problems.push(...workloadProblems(object as Deployment | ReplicaSet, previous as Deployment | ReplicaSet | undefined));
+      if (object.kind === 'Deployment') problems.push(...strategyProblems(object as Deployment));
+      break;
+    case 'Secret':
+    case 'ConfigMap':
+      if (dataBytes(object as Secret) > maxDataBytes) {
+        problems.push({ reason: 'FieldValueTooLong', field: object.kind === 'Secret' ? 'data' : '[]', message: `Too long: must have at most ${maxDataBytes} bytes` });
+      }
+      if (object.kind === 'Secret' && previous && (previous as Secret).type !== (object as Secret).type) {
+        problems.push(invalidValue('type', JSON.stringify((object as Secret).type), 'field is immutable'));
+      }
+      break;
+    default:
+  }
+  return problems;
+}
+
+function metadataProblems({ kind, metadata }: KubernetesObject): FieldProblem[] {
+  const problems: FieldProblem[] = [];
+  const rule = kind === 'Namespace' ? 'label' : kind === 'Service' ? 'service' : 'subdomain';
+  const pattern = { label, service: serviceName, subdomain }[rule];
+  const limit = rule === 'subdomain' ? 253 : 63;
+  if (!new RegExp(`^${pattern}$`).test(metadata.name)) problems.push(invalidValue('metadata.name', JSON.stringify(metadata.name), wordsFor[rule]));
+  if (metadata.name.length > limit) problems.push(invalidValue('metadata.name', JSON.stringify(metadata.name), `must be no more than ${limit} characters`));
+  for (const value of Object.values(metadata.labels ?? {})) {
+    if (!new RegExp(`^${labelValue}$`).test(value)) problems.push(invalidValue('metadata.labels', JSON.stringify(value), wordsFor.labelValue));
+    if (value.length > 63) problems.push(invalidValue('metadata.labels', JSON.stringify(value), 'must be no more than 63 characters'));
+  }
+  return problems;
+}
+
+function immutableMetadata({ metadata }: KubernetesObject, previous: KubernetesObject): FieldProblem[] {
+  return metadata.uid === previous.metadata.uid ? [] : [invalidValue('metadata.uid', JSON.stringify(metadata.uid), 'field is immutable')];
+}
+
+function workloadProblems({ spec }: Deployment | ReplicaSet, previous?: Deployment | ReplicaSet): FieldProblem[] {
+  const problems: FieldProblem[] = [];
+  const selector = spec?.selector as LabelSelector | undefined;
+  const template = spec?.template as Deployment['spec']['template'] | undefined;
+  if (spec?.replicas < 0) problems.push(invalidValue('spec.replicas', String(spec.replicas), 'must be greater than or equal to 0'));
+  if (!selector) problems.push({ reason: 'FieldValueRequired', field: 'spec.selector', message: 'Required value' });
+  const requirements = requirementsOf(selector ?? {});
+  const labels = template?.metadata?.labels ?? {};
+  if (requirements.length === 0 || !matchesLabels(requirements, labels)) {
+    problems.push(invalidValue('spec.template.metadata.labels', goMap(labels), '`selector` does not match template `labels`'));
+  }
+  problems.push(...podSpecProblems(template?.spec, 'spec.template.spec'));
+  const restartPolicy = template?.spec?.restartPolicy;
+  if (restartPolicy && restartPolicy !== 'Always') {
+    problems.push({ reason: 'FieldValueNotSupported', field: 'spec.template.spec.restartPolicy', message: `Unsupported value: "${restartPolicy}": supported values: "Always"` });
+  }
+  if (previous && selector && !isDeepStrictEqual(selector, previous.spec.selector)) {
+    problems.push(invalidValue('spec.selector', `v1.LabelSelector{MatchLabels:${goMap(selector.matchLabels ?? {})}, MatchExpressions:[]v1.LabelSelectorRequirement(nil)}`, 'field is immutable'));
+  }
+  return problems;
+}
+
+function strategyProblems({ spec }: Deployment): FieldProblem[] {
+  const rolling = spec?.strategy?.rollingUpdate;
+  if (!rolling) return [];
+  if (spec.strategy.type === 'Recreate') {
+    return [{ reason: 'FieldValueForbidden', field: 'spec.strategy.rollingUpdate', message: "Forbidden: may not be specified when strategy `type` is 'Recreate'" }];
+  }
+  if (resolveFraction(rolling.maxSurge ?? 0, 100, 'up') > 0 || resolveFraction(rolling.maxUnavailable ?? 0, 100, 'up') > 0) return [];
+  return [invalidValue('spec.strategy.rollingUpdate.maxUnavailable', goIntOrString(rolling.maxUnavailable ?? 0), 'may not be 0 when `maxSurge` is 0')];
+}
+
+function podSpecProblems(spec: PodSpec | undefined, path: string): FieldProblem[] {
+  if (!spec?.containers || spec.containers.length === 0) return [{ reason: 'FieldValueRequired', field: `${path}.containers`, message: 'Required value' }];
+  const problems: FieldProblem[] = [];
+  const names = new Set<string>();
+  const lists: [string, Container[]][] = [['initContainers', spec.initContainers ?? []], ['containers', spec.containers]];
+  for (const [list, containers] of lists) {
+    containers.forEach((container, index) => {
+      const at = `${path}.${list}[${index}]`;
+      if (!container.name) problems.push({ reason: 'FieldValueRequired', field: `${at}.name`, message: 'Required value' });
+      else if (!new RegExp(`^${label}$`).test(container.name)) problems.push(invalidValue(`${at}.name`, JSON.stringify(container.name), wordsFor.label));
+      else if (names.has(container.name)) problems.push(invalidValue(`${at}.name`, JSON.stringify(container.name), 'Duplicate value'));
+      names.add(container.name);
+      if (!container.image) problems.push({ reason: 'FieldValueRequired', field: `${at}.image`, message: 'Required value' });
+      container.volumeMounts?.forEach((mount, position) => {
+        if (!spec.volumes?.some(({ name }) => name === mount.name)) {
+          problems.push({ reason: 'FieldValueInvalid', field: `${at}.volumeMounts[${position}].name`, message: `Not found: "${mount.name}"` });
+        }
+      });
+    });
+  }
+  return problems;
+}
+
+/** A pod's spec is fixed, but for its images, its deadline and added tolerations. */
+function podUpdateProblems(pod: Pod, previous: Pod): FieldProblem[] {
+  const fixed = ({ spec }: Pod): unknown => ({
+    ...spec,
+    activeDeadlineSeconds: undefined,
+    tolerations: undefined,
+    containers: spec.containers.map((container) => ({ ...container, image: '' })),
+    initContainers: spec.initContainers?.map((container) => ({ ...container, image: '' })),
+  });
+  if (isDeepStrictEqual(fixed(pod), fixed(previous))) return [];
+  const message =
+    'Forbidden: pod updates may not change fields other than `spec.containers[*].image`, `spec.initContainers[*].image`, `spec.activeDeadlineSeconds` or `spec.tolerations` (only additions to existing tolerations)';
+  return [{ reason: 'FieldValueForbidden', field: 'spec', message }];
+}
+
+function dataBytes(object: Secret): number {
+  const sizes = Object.values(object.data ?? {}).map((value) => (object.kind === 'Secret' ? Buffer.from(value, 'base64').length : Buffer.byteLength(value)));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+function invalidValue(field: string, value: string, why: string): FieldProblem {
+  return { reason: 'FieldValueInvalid', field, message: `Invalid value: ${value}: ${why}` };
+}
+
+/** Values as Go prints them, which is how the API server quotes them. */
+function goMap(map: Record<string, string>): string {
+  const entries = Object.entries(map).sort(([a], [b]) => (a < b ? -1 : 1));
+  return `map[string]string{${entries.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(', ')}}`;
+}
+
+function goIntOrString(value: number | string): string {
+  return typeof value === 'number' ? `intstr.IntOrString{Type:0, IntVal:${value}, StrVal:""}` : `intstr.IntOrString{Type:1, IntVal:0, StrVal:${JSON.stringify(value)}}`;
+}

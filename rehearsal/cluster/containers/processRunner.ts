@@ -1,0 +1,113 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { constants } from 'node:os';
+
+export interface ProcessExit {
+  /** 128 + signal number where a signal ended it. */
+  code: number;
+  signal?: number;
+}
+
+export interface RunningProcess {
+  exited: Promise<ProcessExit>;
+  /** Signals the process and everything it has started. */
+  signal(name: 'SIGTERM' | 'SIGKILL'): void;
+}
+
+export interface ProcessOptions {
+  command: readonly [string, ...string[]];
+  cwd: string;
+  env: Record<string, string>;
+  output(stream: 'stdout' | 'stderr', chunk: Buffer): void;
+}
+
+/**
+ * Runs commands in process groups of their own, none of which outlives this process: a small guard process kills the
+ * groups when the pipe to it breaks, however this process ended.
+ */
+export class ProcessRunner {
+  private readonly groups = new Set<number>();
+  private guard: ChildProcess | undefined;
+  private stopped = false;
+  private readonly onExit = (): void => this.killAll();
+
+  constructor() {
+    process.on('exit', this.onExit);
+  }
+
+  /** @throws what spawning failed with (ENOENT, EACCES) */
+  async start({ command: [file, ...args], cwd, env, output }: ProcessOptions): Promise<RunningProcess> {
+    const child = spawn(file, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    await new Promise<void>((resolve, reject) => {
+      child.once('spawn', resolve);
+      child.once('error', reject);
+    });
+    const pid = child.pid ?? 0;
+    if (this.stopped) {
+      killGroup(pid, 'SIGKILL');
+      throw new Error('the node is shutting down');
+    }
+    this.groups.add(pid);
+    this.tellGuard(`+${pid}`);
+    child.stdout.on('data', (chunk: Buffer) => output('stdout', chunk));
+    child.stderr.on('data', (chunk: Buffer) => output('stderr', chunk));
+    // A container ends with its first process: what that has left behind goes with it, and so the pipes close.
+    child.once('exit', () => killGroup(pid, 'SIGKILL'));
+    const exited = new Promise<ProcessExit>((resolve) => {
+      child.once('close', (code, signal) => {
+        this.groups.delete(pid);
+        this.tellGuard(`-${pid}`);
+        const number = signal ? constants.signals[signal] : undefined;
+        resolve(number === undefined ? { code: code ?? 0 } : { code: 128 + number, signal: number });
+      });
+    });
+    return { exited, signal: (name) => killGroup(pid, name) };
+  }
+
+  /** Ends everything, at once. */
+  stop(): void {
+    this.stopped = true;
+    process.off('exit', this.onExit);
+    this.killAll();
+    this.guard?.stdin?.end();
+    this.guard = undefined;
+  }
+
+  private killAll(): void {
+    for (const pid of this.groups) killGroup(pid, 'SIGKILL');
+  }
+
+  private tellGuard(line: string): void {
+    if (!this.guard) {
+      this.guard = spawn(process.execPath, ['-e', guardProgram], { detached: true, stdio: ['pipe', 'ignore', 'ignore'], env: {} });
+      this.guard.on('error', () => undefined);
+      this.guard.stdin?.on('error', () => undefined);
+      this.guard.unref();
+      (this.guard.stdin as unknown as { unref?: () => void } | null)?.unref?.();
+    }
+    this.guard.stdin?.write(`${line}\n`);
+  }
+}
+
+/** Keeps the list of groups that run; at the end of its input it kills them. */
+const guardProgram = `
+const groups = new Set();
+let rest = '';
+process.stdin.setEncoding('utf8');
+process.stdin.on('data', (text) => {
+  const lines = (rest + text).split('\\n');
+  rest = lines.pop();
+  for (const line of lines) line[0] === '+' ? groups.add(line.slice(1)) : groups.delete(line.slice(1));
+});
+process.stdin.on('end', () => {
+  for (const group of groups) try { process.kill(-group, 'SIGKILL'); } catch {}
+});
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, () => {});
+`;
+
+function killGroup(pid: number, name: 'SIGTERM' | 'SIGKILL'): void {
+  try {
+    process.kill(-pid, name);
+  } catch {
+    // It has ended by itself.
+  }
+}

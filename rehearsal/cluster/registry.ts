@@ -1,0 +1,232 @@
+import { randomInt } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import { admitCreation } from './admission/admission';
+import { applyDefaults } from './admission/defaults';
+import { problemsOf } from './admission/validation';
+import { alreadyExists, conflict, invalid, modified, notFound } from './apiStatus';
+import { managedFieldsAfterUpdate } from './managedFields';
+import { timestamp, type KubernetesObject, type Namespace, type Pod, type UntrustedObject } from './objects';
+import { apiVersionOf, type ResourceType } from './resources';
+import type { ObjectStore } from './store';
+
+/** Which part of an object a write may touch. `all` is for the cluster's own controllers. */
+export type WriteScope = 'object' | 'status' | 'all';
+
+export interface WriteOptions {
+  /** The field manager that becomes owner of what changes. */
+  manager: string;
+  dryRun?: boolean;
+  scope?: WriteScope;
+}
+
+export interface DeleteOptions {
+  gracePeriodSeconds?: number;
+  propagationPolicy?: 'Orphan' | 'Background' | 'Foreground';
+  preconditions?: { uid?: string; resourceVersion?: string };
+  dryRun?: boolean;
+}
+
+/** As the API server's own: the letters of generated names leave out vowels and what looks like others. */
+const nameAlphabet = 'bcdfghjklmnpqrstvwxz2456789';
+
+export function randomSuffix(): string {
+  return Array.from({ length: 5 }, () => nameAlphabet[randomInt(nameAlphabet.length)] ?? '').join('');
+}
+
+/** Reads and writes objects with the API's rules: admission, defaults, validation, versions, generations, finalizers. */
+export class Registry {
+  private nextClusterIp = 10;
+
+  constructor(readonly store: ObjectStore) {}
+
+  get<T extends KubernetesObject = KubernetesObject>(type: ResourceType, namespace: string, name: string): T {
+    const object = this.store.get<T>(type, namespace, name);
+    if (!object) throw notFound(type, name);
+    return object;
+  }
+
+  create<T extends KubernetesObject = KubernetesObject>(type: ResourceType, namespace: string, input: UntrustedObject, options: WriteOptions): T {
+    const { name, generateName, labels, annotations, ownerReferences, finalizers } = input.metadata ?? {};
+    const object: KubernetesObject = {
+      ...structuredClone(input),
+      apiVersion: apiVersionOf(type),
+      kind: type.kind,
+      metadata: {
+        name: name ?? (generateName ? `${generateName}${randomSuffix()}` : ''),
+        ...(generateName && { generateName }),
+        ...(type.namespaced && { namespace }),
+        uid: '',
+        resourceVersion: '',
+        ...(type.generations && { generation: 1 }),
+        creationTimestamp: timestamp(),
+        ...(labels && { labels: { ...labels } }),
+        ...(annotations && { annotations: { ...annotations } }),
+        ...(ownerReferences && { ownerReferences: structuredClone(ownerReferences) }),
+        ...(finalizers && { finalizers: [...finalizers] }),
+      },
+    };
+    if (type.status) delete object['status'];
+    if (!object.metadata.name) {
+      throw invalid(type, '', [{ reason: 'FieldValueRequired', field: 'metadata.name', message: 'Required value: name or generateName is required' }]);
+    }
+    admitCreation(this.store, type, object);
+    object['spec'] ??= type.kind === 'Pod' || type.generations ? {} : undefined;
+    if (object['spec'] === undefined) delete object['spec'];
+    applyDefaults(object, () => `10.96.${(this.nextClusterIp >> 8) & 255}.${this.nextClusterIp++ & 255}`);
+    const problems = problemsOf(object);
+    if (problems.length > 0) throw invalid(type, object.metadata.name, problems);
+    object['status'] ??= initialStatus(object);
+    if (object['status'] === undefined) delete object['status'];
+    if (this.store.get(type, namespace, object.metadata.name)) throw alreadyExists(type, object.metadata.name);
+    object.metadata.managedFields = managedFieldsAfterUpdate(undefined, object, options.manager);
+    return (options.dryRun ? object : this.store.create(type, object)) as T;
+  }
+
+  /**
+   * @param change gets a copy of the current object and returns what it shall become
+   * @throws 409 where what it returns names another resourceVersion than the current one
+   */
+  update<T extends KubernetesObject = KubernetesObject>(
+    type: ResourceType,
+    namespace: string,
+    name: string,
+    change: (current: T) => T,
+    { manager, dryRun, scope = 'object' }: WriteOptions,
+  ): T {
+    const current = this.get<T>(type, namespace, name);
+    const proposed = change(structuredClone(current));
+    const asked = proposed.metadata.resourceVersion;
+    if (asked && asked !== current.metadata.resourceVersion) throw conflict(type, name, modified);
+    const next = confined(type, current, proposed, scope);
+    if (scope === 'object') {
+      applyDefaults(next, () => '');
+      const problems = problemsOf(next, current);
+      if (problems.length > 0) throw invalid(type, name, problems);
+    }
+    if (isDeepStrictEqual(comparable(next), comparable(current))) return current;
+    if (type.generations && !isDeepStrictEqual(next['spec'], current['spec'])) next.metadata.generation = (current.metadata.generation ?? 0) + 1;
+    next.metadata.managedFields = managedFieldsAfterUpdate(current, next, manager);
+    if (dryRun) return next as T;
+    if (isGone(next)) return this.store.remove(type, next) as T;
+    return this.store.replace(type, next) as T;
+  }
+
+  /** Deletes, or marks for deletion what has finalizers or must be shut down first. @returns the object and whether it is gone */
+  delete(type: ResourceType, namespace: string, name: string, options: DeleteOptions = {}): { object: KubernetesObject; gone: boolean } {
+    const current = this.get(type, namespace, name);
+    const { uid, resourceVersion } = options.preconditions ?? {};
+    if (uid !== undefined && uid !== current.metadata.uid) {
+      throw conflict(type, name, `the UID in the precondition (${uid}) does not match the UID in record (${current.metadata.uid}). The object might have been deleted and then recreated`, 'kind');
+    }
+    if (resourceVersion !== undefined && resourceVersion !== current.metadata.resourceVersion) {
+      throw conflict(
+        type,
+        name,
+        `the ResourceVersion in the precondition (${resourceVersion}) does not match the ResourceVersion in record (${current.metadata.resourceVersion}). The object might have been modified`,
+        'kind',
+      );
+    }
+    const next = structuredClone(current);
+    const grace = current.kind === 'Pod' ? podGrace(current as Pod, options.gracePeriodSeconds) : 0;
+    const marked = current.metadata.deletionTimestamp !== undefined;
+    if (!marked || grace < (current.metadata.deletionGracePeriodSeconds ?? 0)) {
+      next.metadata.deletionTimestamp = timestamp(new Date(Date.now() + grace * 1000));
+      next.metadata.deletionGracePeriodSeconds = grace;
+      if (!marked && next.metadata.generation !== undefined) next.metadata.generation += 1;
+    }
+    const finalizers = new Set(next.metadata.finalizers);
+    if (options.propagationPolicy === 'Foreground') finalizers.add('foregroundDeletion');
+    if (options.propagationPolicy === 'Orphan') finalizers.add('orphan');
+    if (finalizers.size > 0) next.metadata.finalizers = [...finalizers];
+    if (type.kind === 'Namespace') {
+      delete next.metadata.deletionGracePeriodSeconds;
+      (next as Namespace).status = { ...(next as Namespace).status, phase: 'Terminating' };
+    }
+    const gone = isGone(next);
+    if (options.dryRun) return { object: next, gone };
+    if (gone) return { object: this.store.remove(type, next), gone };
+    return { object: isDeepStrictEqual(next, current) ? current : this.store.replace(type, next), gone };
+  }
+}
+
+/** What stays of a proposal: identity is fixed, and a write to the object leaves its status alone, and the reverse. */
+function confined(type: ResourceType, current: KubernetesObject, proposed: KubernetesObject, scope: WriteScope): KubernetesObject {
+  const { name, namespace, generateName, creationTimestamp, deletionTimestamp, deletionGracePeriodSeconds, generation, managedFields, resourceVersion } = current.metadata;
+  const metadata: KubernetesObject['metadata'] = {
+    ...proposed.metadata,
+    name,
+    ...(namespace !== undefined && { namespace }),
+    ...(generateName !== undefined && { generateName }),
+    uid: proposed.metadata.uid || current.metadata.uid,
+    resourceVersion,
+    creationTimestamp,
+    ...(generation !== undefined && { generation }),
+    ...(managedFields && { managedFields }),
+  };
+  delete metadata.deletionTimestamp;
+  delete metadata.deletionGracePeriodSeconds;
+  if (deletionTimestamp !== undefined) metadata.deletionTimestamp = deletionTimestamp;
+  if (deletionGracePeriodSeconds !== undefined) metadata.deletionGracePeriodSeconds = deletionGracePeriodSeconds;
+  for (const list of ['labels', 'annotations', 'finalizers', 'ownerReferences'] as const) {
+    const value = metadata[list];
+    if (value && Object.keys(value).length === 0) delete metadata[list];
+  }
+  if (scope === 'all') return { ...proposed, metadata };
+  if (scope === 'status') {
+    const status = proposed['status'];
+    const { labels } = current.metadata;
+    if (labels) metadata.labels = labels;
+    else delete metadata.labels;
+    return { ...current, metadata, ...(status !== undefined && { status }) };
+  }
+  const next: KubernetesObject = { ...proposed, apiVersion: current.apiVersion, kind: current.kind, metadata };
+  if (type.status) {
+    if (current['status'] === undefined) delete next['status'];
+    else next['status'] = current['status'];
+  }
+  return next;
+}
+
+function comparable({ metadata, ...rest }: KubernetesObject): unknown {
+  return { ...rest, metadata: { ...metadata, managedFields: undefined, resourceVersion: undefined } };
+}
+
+function isGone(object: KubernetesObject): boolean {
+  const { deletionTimestamp, deletionGracePeriodSeconds = 0, finalizers = [] } = object.metadata;
+  if (deletionTimestamp === undefined || finalizers.length > 0) return false;
+  if (object.kind === 'Namespace' && ((object as Namespace).spec.finalizers ?? []).length > 0) return false;
+  return deletionGracePeriodSeconds === 0;
+}
+
+/** Pods that no kubelet runs, or that have ended, need no time to stop. */
+function podGrace(pod: Pod, asked: number | undefined): number {
+  if (!pod.spec.nodeName || pod.status.phase === 'Succeeded' || pod.status.phase === 'Failed') return 0;
+  return asked ?? pod.spec.terminationGracePeriodSeconds ?? 30;
+}
+
+function initialStatus(object: KubernetesObject): unknown {
+  switch (object.kind) {
+    case 'Pod':
+      return { phase: 'Pending', qosClass: qosClass(object as Pod) };
+    case 'Deployment':
+      return {};
+    case 'ReplicaSet':
+      return { replicas: 0 };
+    default:
+      return undefined;
+  }
+}
+
+/** Guaranteed: limits for both cpu and memory on every container, with equal requests; BestEffort: none of either. */
+function qosClass({ spec }: Pod): string {
+  const containers = [...spec.containers, ...(spec.initContainers ?? [])];
+  const named = containers.flatMap(({ resources }) => [...Object.keys(resources?.requests ?? {}), ...Object.keys(resources?.limits ?? {})]);
+  if (!named.some((name) => name === 'cpu' || name === 'memory')) return 'BestEffort';
+  const guaranteed = containers.every(({ resources }) =>
+    ['cpu', 'memory'].every((name) => {
+      const limit = resources?.limits?.[name];
+      return limit !== undefined && (resources?.requests?.[name] ?? limit) === limit;
+    }),
+  );
+  return guaranteed ? 'Guaranteed' : 'Burstable';
+}

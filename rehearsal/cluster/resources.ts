@@ -1,0 +1,64 @@
+/**
+ * The table of everything this API serves. A new resource is a line here, with its defaults and rules in
+ * admission/; routes, watches, discovery and authorisation follow from it.
+ */
+export interface ResourceType {
+  group: string;
+  version: string;
+  plural: string;
+  kind: string;
+  namespaced: boolean;
+  shortNames?: string[];
+  categories?: string[];
+  /** Its spec counts generations. */
+  generations?: boolean;
+  /** Has a /status of its own, so that a write to the object leaves the status alone, and the reverse. */
+  status?: boolean;
+  scale?: boolean;
+  /** Fields beyond metadata.name and metadata.namespace that a fieldSelector may name. */
+  selectableFields?: string[];
+  /** Further subresources, for discovery. */
+  connects?: { name: string; kind: string; verbs: string[] }[];
+}
+
+const eventFields = ['involvedObject.kind', 'involvedObject.namespace', 'involvedObject.name', 'involvedObject.uid', 'involvedObject.apiVersion',
+  'involvedObject.resourceVersion', 'involvedObject.fieldPath', 'reason', 'source', 'type'];
+
+export const resourceTypes: readonly ResourceType[] = [
+  { group: '', version: 'v1', plural: 'namespaces', kind: 'Namespace', namespaced: false, shortNames: ['ns'], status: true, selectableFields: ['status.phase'] },
+  { group: '', version: 'v1', plural: 'nodes', kind: 'Node', namespaced: false, shortNames: ['no'], status: true },
+  {
+    group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true, shortNames: ['po'], categories: ['all'], status: true,
+    selectableFields: ['spec.nodeName', 'spec.restartPolicy', 'spec.schedulerName', 'spec.serviceAccountName', 'status.phase', 'status.podIP'],
+    connects: [{ name: 'log', kind: 'Pod', verbs: ['get'] }, { name: 'portforward', kind: 'PodPortForwardOptions', verbs: ['create', 'get'] }],
+  },
+  { group: '', version: 'v1', plural: 'services', kind: 'Service', namespaced: true, shortNames: ['svc'], categories: ['all'], status: true },
+  { group: '', version: 'v1', plural: 'endpoints', kind: 'Endpoints', namespaced: true, shortNames: ['ep'] },
+  { group: '', version: 'v1', plural: 'secrets', kind: 'Secret', namespaced: true, selectableFields: ['type'] },
+  { group: '', version: 'v1', plural: 'configmaps', kind: 'ConfigMap', namespaced: true, shortNames: ['cm'] },
+  { group: '', version: 'v1', plural: 'serviceaccounts', kind: 'ServiceAccount', namespaced: true, shortNames: ['sa'] },
+  { group: '', version: 'v1', plural: 'resourcequotas', kind: 'ResourceQuota', namespaced: true, shortNames: ['quota'], status: true },
+  { group: '', version: 'v1', plural: 'events', kind: 'Event', namespaced: true, shortNames: ['ev'], selectableFields: eventFields },
+  {
+    group: 'apps', version: 'v1', plural: 'deployments', kind: 'Deployment', namespaced: true, shortNames: ['deploy'], categories: ['all'],
+    generations: true, status: true, scale: true,
+  },
+  {
+    group: 'apps', version: 'v1', plural: 'replicasets', kind: 'ReplicaSet', namespaced: true, shortNames: ['rs'], categories: ['all'],
+    generations: true, status: true, scale: true, selectableFields: ['status.replicas'],
+  },
+  { group: 'coordination.k8s.io', version: 'v1', plural: 'leases', kind: 'Lease', namespaced: true },
+];
+
+export const apiVersionOf = (type: ResourceType): string => (type.group ? `${type.group}/${type.version}` : type.version);
+
+/** The type of that plural name; for the cluster's own parts, which only name types of the table. */
+export function resourceType(plural: string): ResourceType {
+  const found = resourceTypes.find((type) => type.plural === plural);
+  if (!found) throw new Error(`the embedded cluster has no resource ${plural}`);
+  return found;
+}
+
+export function findResourceType(group: string, version: string, plural: string): ResourceType | undefined {
+  return resourceTypes.find((type) => type.group === group && type.version === version && type.plural === plural);
+}
