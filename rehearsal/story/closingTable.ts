@@ -18,7 +18,7 @@ export function closingTable(acts: readonly Act[], style: TextStyle): string[] {
       return `  ${pad(harmless(displayName), width)}  ${resultStyle(style, result)(shown)}  ${time.padStart(9)}`;
     }),
     `  ${pad('job', width)}  ${resultStyle(style, job.result)(`${MARKS[job.result]} ${job.result}`)}`,
-    ...(served ? [`  served before: ${served.before}   served after: ${style.strong(served.after)}`] : []),
+    ...(served ? [`  served before: ${served.before}   served after: ${style.strong(served.after)}   release: ${served.recorded}`] : []),
   ]);
 }
 

@@ -46,7 +46,7 @@ function act({ title, job, served }: Act, index: number): string {
   const id = `act-${String(index + 1)}`;
   return `<section aria-labelledby="${id}">
 <h2 id="${id}">${escapeHtml(title)}</h2>
-<p>Job: ${badge(job.result)}${served ? ` <span class="served">Served before <b>${escapeHtml(served.before)}</b> <span aria-hidden="true">→</span><span class="hidden">, </span> after <b>${escapeHtml(served.after)}</b></span>` : ''}</p>
+<p>Job: ${badge(job.result)}${served ? ` <span class="served">Served before <b>${escapeHtml(served.before)}</b> <span aria-hidden="true">→</span><span class="hidden">, </span> after <b>${escapeHtml(served.after)}</b>, release recorded as <b>${escapeHtml(served.recorded)}</b></span>` : ''}</p>
 ${job.setupError === undefined ? '' : `<p class="bad">${escapeHtml(job.setupError)}</p>`}
 <ol class="timeline">
 ${job.runs.map((run) => timelineRow(run, started, Math.max(1, finished - started))).join('\n')}
@@ -106,7 +106,7 @@ header p { margin: .25rem 0; color: var(--faint); }
 header .verdict { font-weight: 600; font-size: 1.05rem; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: 1rem; margin-top: 1.25rem; }
 section > p { margin: 0 0 .75rem; }
-.served { margin-left: .75rem; white-space: nowrap; }
+.served { margin-left: .75rem; }
 .timeline { list-style: none; margin: 0; padding: 0; }
 .timeline > li { padding: .6rem 0; border-top: 1px solid var(--line); }
 .row { display: flex; flex-wrap: wrap; gap: .1rem 1rem; justify-content: space-between; }

@@ -15,8 +15,8 @@ export interface RehearsalReport {
 export interface Act {
   readonly title: string;
   readonly job: JobResult;
-  /** Which version the service itself named, before and after the job. */
-  readonly served?: { readonly before: string; readonly after: string };
+  /** Which version the service itself named before and after the job, and the state that the guard recorded. */
+  readonly served?: { readonly before: string; readonly after: string; readonly recorded: string };
 }
 
 /** Seconds with one digit, minutes where there are any: `0.4 s`, `1 min 3 s`. */

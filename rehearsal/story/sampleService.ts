@@ -1,7 +1,7 @@
 import { cp, mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
-import type { FolderImageStore } from '../cluster/containers/imageStore';
+import type { FolderImageStore } from '../cluster/embeddedCluster';
 import type { ClusterApi } from './clusterApi';
 
 /** The image of the sample service, without tag. */

@@ -29,10 +29,12 @@ function job(result: JobResult['result'], runs: RunResult[], more: Partial<JobRe
 const plain = textStyle({ isTTY: false });
 const BROKEN: Act = {
   title: 'A broken version',
-  job: job('Failed', [run('deploy', 'Succeeded'), run('gate', 'Failed'), run('deploy', 'Succeeded', { phase: 'post', displayName: 'Post-job: deploy' })]),
-  served: { before: '1.1.0', after: '1.1.0' },
+  job: job('Failed', [run('deploy', 'Succeeded'), run('gate', 'Failed'), run('deploy', 'SucceededWithIssues', { phase: 'post', displayName: 'Post-job: deploy' })]),
+  served: { before: '1.1.0', after: '1.1.0', recorded: 'rolledBack' },
 };
-const EXPECTED: Expectation = { job: 'Failed', failing: 'gate', servedBefore: '1.1.0', servedAfter: '1.1.0' };
+const EXPECTED: Expectation = {
+  job: 'Failed', exceptions: { 'gate/main': 'Failed', 'deploy/post': 'SucceededWithIssues' }, servedBefore: '1.1.0', servedAfter: '1.1.0', recorded: 'rolledBack',
+};
 
 describe('the story', () => {
   it('has no differences where all went as it should', () => assert.deepEqual(differencesOf(BROKEN, EXPECTED), []));
@@ -41,9 +43,10 @@ describe('the story', () => {
     ['a gate that let it pass', { ...BROKEN, job: job('Succeeded', [run('gate', 'Succeeded')]) }, /ended Succeeded, not Failed/],
     ['another step that failed', { ...BROKEN, job: job('Failed', [run('gate', 'Failed'), run('deploy', 'Failed')]) }, /'deploy' ended Failed, not Succeeded/],
     ['a failed post-job run', { ...BROKEN, job: job('Failed', [run('gate', 'Failed'), run('gate', 'Failed', { phase: 'post', displayName: 'Post-job: gate' })]) }, /'Post-job: gate' ended Failed/],
-    ['a step that is not there', { ...BROKEN, job: job('Failed', []) }, /there was no step 'gate'/],
-    ['a version that was not put back', { ...BROKEN, served: { before: '1.1.0', after: '1.2.0' } }, /after it the service said 1.2.0, not 1.1.0/],
-    ['a version that was never there', { ...BROKEN, served: { before: '1.0.0', after: '1.1.0' } }, /before it the service said 1.0.0/],
+    ['a step that is not there', { ...BROKEN, job: job('Failed', []) }, /there was no run gate\/main/],
+    ['a version that was not put back', { ...BROKEN, served: { before: '1.1.0', after: '1.2.0', recorded: 'rolledBack' } }, /after it the service said 1.2.0, not 1.1.0/],
+    ['a version that was never there', { ...BROKEN, served: { before: '1.0.0', after: '1.1.0', recorded: 'rolledBack' } }, /before it the service said 1.0.0/],
+    ['a release that nobody rolled back', { ...BROKEN, served: { before: '1.1.0', after: '1.1.0', recorded: 'applied' } }, /recorded as applied, not rolledBack/],
     ['a job that was not set up', { ...BROKEN, job: job('Failed', [], { setupError: 'no task' }) }, /could not be set up: no task/],
   ] as const) {
     it(`tells of ${title}`, () => {
@@ -55,7 +58,7 @@ describe('the story', () => {
   it('ends with a table of steps, results, durations and the served versions', () => {
     assert.deepEqual(closingTable([{ ...BROKEN, job: job('Failed', [run('deploy', 'Succeeded'), run('größe', 'Skipped')]) }], plain), [
       '', 'A broken version', '  step    result            time', '  deploy  ✔ Succeeded      2.5 s', '  größe   – Skipped             ',
-      '  job     ✖ Failed', '  served before: 1.1.0   served after: 1.1.0',
+      '  job     ✖ Failed', '  served before: 1.1.0   served after: 1.1.0   release: rolledBack',
     ]);
   });
 

@@ -1,0 +1,97 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join, relative } from 'node:path';
+import { runJob } from '../agent/runJob';
+import { taskFolder } from '../agent/taskManifest';
+import { readPipeline } from '../pipeline/parsePipeline';
+import { pipelineJob } from '../pipeline/pipelineJob';
+import { builtTasks } from './builtTasks';
+import { UsageError, type RehearseCommand } from './commandLine';
+import { connectionFromFile, kubeconfigConnection, missingKubernetesConnections } from './connections';
+import type { RehearsalReport } from './rehearsalReport';
+import { SAMPLE_IMAGE, SAMPLE_VERSIONS } from './sampleService';
+import { bothOrNone } from './sampleStory';
+import { openStage } from './stage';
+import type { StoryPrinter } from './storyPrinter';
+
+/** What stops a rehearsal: the first Ctrl+C cancels the job as a user of Azure Pipelines does, the next one ends it. */
+export interface StopSignals {
+  readonly cancel: AbortSignal;
+  readonly shutdown: AbortSignal;
+}
+
+/**
+ * Rehearses a pipeline, on a real cluster where the command names one.
+ *
+ * @param root of this project
+ * @param folder stands for the repository where the pipeline's own file lies in none
+ * @throws UsageError and PipelineError for what was asked wrongly, before anything is started
+ */
+export async function rehearsePipeline(
+  command: RehearseCommand,
+  root: string,
+  folder: string,
+  printer: StoryPrinter,
+  { cancel, shutdown }: StopSignals,
+): Promise<RehearsalReport> {
+  const startedAt = Date.now();
+  const pipeline = await readPipeline(command.pipeline);
+  const given = await Promise.all(command.connections.map(({ name, file }) => connectionFromFile(name, file)));
+  const { kubeconfig } = command;
+  if (kubeconfig !== undefined) await connectionFromFile('--kubeconfig', kubeconfig);
+  const sources = command.sources ?? repositoryOf(command.pipeline) ?? folder;
+  for (const path of [command.node, command.tasks, command.sources]) {
+    if (path !== undefined && !existsSync(path)) throw new UsageError(`${path} does not exist.`);
+  }
+
+  const name = relative(folder, command.pipeline);
+  printer.heading(`Release Guard rehearses ${name} on ${kubeconfig === undefined ? 'an embedded cluster' : `the cluster of ${kubeconfig}`}`);
+  for (const note of pipeline.notes) printer.say(note);
+  const building = command.tasks === undefined ? builtTasks(root) : Promise.resolve(taskFolder(command.tasks));
+  const [tasks, stage] = kubeconfig === undefined ? await bothOrNone(building, openStage(root)) : [await building, undefined];
+  if (stage) printer.say(`${SAMPLE_IMAGE} ${SAMPLE_VERSIONS.before} is running there, ${SAMPLE_VERSIONS.good} and ${SAMPLE_VERSIONS.broken} can be pulled`);
+
+  const workspace = stage ? join(stage.folder, 'job') : await mkdtemp(join(tmpdir(), 'release-guard-rehearsal-'));
+  try {
+    const job = pipelineJob(pipeline, { hostType: command.hostType, variables: command.variables, connections: given });
+    const connections = await Promise.all(
+      (await missingKubernetesConnections(job, tasks)).map(async (missing) =>
+        kubeconfig === undefined
+          ? kubeconfigConnection(missing, stage?.cluster.kubeconfig ?? '', stage?.cluster.url ?? '')
+          : await connectionFromFile(missing, kubeconfig),
+      ),
+    );
+    const result = await runJob(
+      { ...job, connections: [...job.connections, ...connections] },
+      {
+        tasks,
+        sourcesDirectory: sources,
+        workspace,
+        listener: printer,
+        cancel,
+        shutdown,
+        ...(command.node === undefined ? {} : { nodePath: command.node }),
+      },
+    );
+    const succeeded = result.result === 'Succeeded' || result.result === 'SucceededWithIssues';
+    return {
+      title: `Release Guard: the rehearsal of ${name}`,
+      startedAt,
+      finishedAt: Date.now(),
+      acts: [{ title: name, job: result }],
+      differences: succeeded ? [] : [result.setupError ?? `The job ended ${result.result}.`],
+    };
+  } finally {
+    if (stage) await stage.close();
+    else await rm(workspace, { recursive: true, force: true });
+  }
+}
+
+/** The nearest folder upwards that is a Git repository. */
+function repositoryOf(file: string): string | undefined {
+  for (let folder = dirname(file); ; folder = dirname(folder)) {
+    if (existsSync(join(folder, '.git'))) return folder;
+    if (folder === dirname(folder)) return undefined;
+  }
+}

@@ -1,0 +1,102 @@
+import { join } from 'node:path';
+import { runJob } from '../agent/runJob';
+import { pipelineJob } from '../pipeline/pipelineJob';
+import { readPipeline } from '../pipeline/parsePipeline';
+import { builtTasks } from './builtTasks';
+import { kubeconfigConnection, missingKubernetesConnections } from './connections';
+import { differencesOf, type Expectation } from './expectation';
+import { durationText, type Act, type RehearsalReport } from './rehearsalReport';
+import { SAMPLE_IMAGE, SAMPLE_SERVICE, SAMPLE_VERSIONS } from './sampleService';
+import { servedVersion } from './servedVersion';
+import { openStage, type Stage } from './stage';
+import type { StoryPrinter } from './storyPrinter';
+
+const PIPELINE = 'templates/python/guarded-deploy.yml';
+
+/** The acts, in their order; the broken version must leave the good one where it was. */
+const ACTS: readonly { readonly title: string; readonly version: string; readonly expected: Expectation }[] = [
+  {
+    title: `A good version: ${SAMPLE_IMAGE}:${SAMPLE_VERSIONS.good}`,
+    version: SAMPLE_VERSIONS.good,
+    expected: {
+      job: 'Succeeded',
+      exceptions: {},
+      servedBefore: SAMPLE_VERSIONS.before,
+      servedAfter: SAMPLE_VERSIONS.good,
+      recorded: 'verified',
+    },
+  },
+  {
+    title: `A broken version: ${SAMPLE_IMAGE}:${SAMPLE_VERSIONS.broken}`,
+    version: SAMPLE_VERSIONS.broken,
+    expected: {
+      job: 'Failed',
+      exceptions: { 'gate/main': 'Failed', 'deploy/post': 'SucceededWithIssues' },
+      servedBefore: SAMPLE_VERSIONS.good,
+      servedAfter: SAMPLE_VERSIONS.good,
+      recorded: 'rolledBack',
+    },
+  },
+];
+
+/**
+ * Rehearses the sample pipeline on the embedded cluster: a good version, which stays, and a broken one, which its
+ * tests find out and the guard takes back.
+ *
+ * @param root of this project
+ */
+export async function sampleStory(root: string, printer: StoryPrinter, shutdown: AbortSignal): Promise<RehearsalReport> {
+  const startedAt = Date.now();
+  printer.heading(`Release Guard rehearses ${PIPELINE} on an embedded cluster`);
+  const [tasks, stage] = await bothOrNone(builtTasks(root), openStage(root));
+  printer.say(`${SAMPLE_IMAGE} ${SAMPLE_VERSIONS.before} is running, after ${durationText(Date.now() - startedAt)}`);
+  try {
+    const pipeline = await readPipeline(join(root, PIPELINE));
+    const acts: Act[] = [];
+    const differences: string[] = [];
+    for (const [index, { title, version, expected }] of ACTS.entries()) {
+      shutdown.throwIfAborted();
+      printer.heading(`${String(index + 1)}. ${title}`);
+      const before = await served(stage);
+      const job = pipelineJob(pipeline, { variables: [{ name: 'imageTag', value: version }, { name: 'Build.BuildId', value: String(index + 1) }] });
+      const connections = (await missingKubernetesConnections(job, tasks)).map((name) =>
+        kubeconfigConnection(name, stage.cluster.kubeconfig, stage.cluster.url),
+      );
+      const result = await runJob(
+        { ...job, connections },
+        { tasks, sourcesDirectory: root, workspace: join(stage.folder, `job-${String(index + 1)}`), listener: printer, shutdown },
+      );
+      shutdown.throwIfAborted();
+      const after = await served(stage);
+      const recorded = await recordedState(stage, String(index + 1));
+      printer.say(`The service itself now says ${after}; the cluster has the release as ${recorded}.`);
+      const act: Act = { title, job: result, served: { before, after, recorded } };
+      acts.push(act);
+      differences.push(...differencesOf(act, expected));
+    }
+    return { title: 'Release Guard: the rehearsal of the sample', startedAt, finishedAt: Date.now(), acts, differences };
+  } finally {
+    await stage.close();
+  }
+}
+
+async function served({ api }: Stage): Promise<string> {
+  return await servedVersion(api, SAMPLE_SERVICE.namespace, SAMPLE_SERVICE.name);
+}
+
+/** The state of a release as the labels of its record give it. */
+async function recordedState({ api }: Stage, number: string): Promise<string> {
+  const selector = encodeURIComponent(`release-guard/release=${SAMPLE_SERVICE.name},release-guard/number=${number}`);
+  const { items } = (await api.send('GET', `/api/v1/namespaces/${SAMPLE_SERVICE.namespace}/secrets?labelSelector=${selector}`)) as {
+    items: readonly { readonly metadata: { readonly labels: Readonly<Record<string, string>> } }[];
+  };
+  return items[0]?.metadata.labels['release-guard/state'] ?? 'nothing';
+}
+
+/** Waits for both; where the first one fails, the stage is struck again. */
+export async function bothOrNone<T>(first: Promise<T>, stage: Promise<Stage>): Promise<[T, Stage]> {
+  const [tasks, opened] = await Promise.allSettled([first, stage]);
+  if (tasks.status === 'fulfilled' && opened.status === 'fulfilled') return [tasks.value, opened.value];
+  if (opened.status === 'fulfilled') await opened.value.close();
+  throw tasks.status === 'rejected' ? tasks.reason : (opened as PromiseRejectedResult).reason;
+}
