@@ -133,10 +133,9 @@ export class ApiServer {
     response.writeHead(200, { 'content-type': stream.contentType, 'cache-control': 'no-cache, private' });
     if ('flushHeaders' in response) (response as unknown as { flushHeaders(): void }).flushHeaders();
     let silent = false;
-    let close: (() => void) | undefined;
+    const cleanUp: (() => void)[] = [];
     const end = (): void => {
-      forget?.();
-      close?.();
+      for (const step of cleanUp.splice(0)) step();
       if (!silent && !response.writableEnded) response.end();
     };
     const forget = stream.isWatch
@@ -147,11 +146,9 @@ export class ApiServer {
           silence: () => (silent = true),
         })
       : undefined;
-    response.on('close', () => {
-      forget?.();
-      close?.();
-    });
-    close = stream.open({ write: (chunk) => (silent || response.writableEnded ? true : response.write(chunk)), end });
+    if (forget) cleanUp.push(forget);
+    response.on('close', () => cleanUp.splice(0).forEach((step) => step()));
+    cleanUp.push(stream.open({ write: (chunk) => (silent || response.writableEnded ? true : response.write(chunk)), end }));
   }
 
   private async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {

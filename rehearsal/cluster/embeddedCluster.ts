@@ -105,7 +105,8 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {})
     },
     async stop() {
       server.close();
-      await Promise.all(controllers.map((controller) => controller.stop()));
+      for (const controller of controllers) controller.stop();
+      await kubelet.stop();
     },
   };
 }
@@ -120,9 +121,8 @@ function startControllers(registry: Registry, kubelet: Kubelet): Controller[] {
     new ReplicaSetController({ ...context, events: new EventRecorder(registry, { component: 'replicaset-controller' }) }),
     new EndpointsController(context),
     new Scheduler(registry, new EventRecorder(registry, { component: 'default-scheduler' })),
-    kubelet,
   ];
-  store.subscribe((change) => controllers.forEach((controller) => controller.observe(change)));
+  for (const observer of [...controllers, kubelet]) store.subscribe((change) => observer.observe(change));
   return controllers;
 }
 

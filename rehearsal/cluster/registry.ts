@@ -78,7 +78,8 @@ export class Registry {
     object['status'] ??= initialStatus(object);
     if (object['status'] === undefined) delete object['status'];
     if (this.store.get(type, namespace, object.metadata.name)) throw alreadyExists(type, object.metadata.name);
-    object.metadata.managedFields = managedFieldsAfterUpdate(undefined, object, options.manager);
+    const managed = managedFieldsAfterUpdate(undefined, object, options.manager);
+    if (managed.length > 0) object.metadata.managedFields = managed;
     return (options.dryRun ? object : this.store.create(type, object)) as T;
   }
 

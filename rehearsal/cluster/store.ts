@@ -87,7 +87,7 @@ export class ObjectStore {
 
   private of(type: ResourceType): Map<string, KubernetesObject> {
     let objects = this.objects.get(type);
-    if (!objects) this.objects.set(type, (objects = new Map()));
+    if (!objects) this.objects.set(type, (objects = new Map<string, KubernetesObject>()));
     return objects;
   }
 

@@ -23,7 +23,8 @@ export function patched(object: JsonMap, contentType: string, body: string): Jso
   if (kind === 'application/json-patch+json') return jsonPatched(object, patch);
   if (!isMap(patch)) throw badRequest('json: cannot unmarshal a patch that is not an object');
   if (kind === 'application/merge-patch+json') return mergePatch(object, patch) as JsonMap;
-  return strategicMerge(object, patch, mergeSchemaOf(String(object['kind'])));
+  const { kind: objectKind } = object;
+  return strategicMerge(object, patch, mergeSchemaOf(typeof objectKind === 'string' ? objectKind : ''));
 }
 
 function jsonPatched(object: JsonMap, patch: Json): JsonMap {

@@ -186,7 +186,7 @@ function parseBody(request: ResourceRequest): UntrustedObject {
   }
   if (!isMap(value)) throw badRequest(`the object provided is unrecognized (must be of type ${type.kind})`);
   const object = value as unknown as UntrustedObject;
-  const kind = object.kind === undefined ? type.kind : String(object.kind);
+  const kind = typeof object.kind === 'string' ? object.kind : type.kind;
   if (kind !== type.kind || (object.apiVersion !== undefined && object.apiVersion !== apiVersionOf(type))) {
     throw badRequest(`${kind} in version "${String(object.apiVersion)}" cannot be handled as a ${type.kind}: converting (${String(object.apiVersion)}.${kind}) to (${apiVersionOf(type)}.${type.kind}): unknown conversion`);
   }

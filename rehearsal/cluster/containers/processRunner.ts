@@ -17,7 +17,7 @@ export interface ProcessOptions {
   command: readonly [string, ...string[]];
   cwd: string;
   env: Record<string, string>;
-  output(stream: 'stdout' | 'stderr', chunk: Buffer): void;
+  output: (stream: 'stdout' | 'stderr', chunk: Buffer) => void;
 }
 
 /**

@@ -13,7 +13,7 @@ export interface ControllerContext {
 /** A control loop: told of every change, it brings the world nearer to what the objects ask for. */
 export interface Controller {
   observe(change: Change): void;
-  stop(): void | Promise<void>;
+  stop(): void;
 }
 
 /** The field manager and event source of the built-in controllers. */

@@ -405,7 +405,7 @@ class Rollout {
       deployments,
       this.namespace,
       this.deployment.metadata.name,
-      (current) => ({ ...current, status: Object.fromEntries(counts) as DeploymentStatus }),
+      (current) => ({ ...current, status: Object.fromEntries(counts) }),
       { manager: controllerManager, scope: 'status' },
     );
   }

@@ -62,7 +62,7 @@ export class EndpointsController implements Controller {
         name,
         (object) => {
           const { subsets: _old, ...rest } = object;
-          return { ...rest, ...(subsets.length > 0 && { subsets }) } as KubernetesObject;
+          return { ...rest, ...(subsets.length > 0 && { subsets }) };
         },
         { manager: controllerManager },
       );

@@ -42,7 +42,7 @@ export interface ContainerHost {
   readonly volumes: ReadonlyMap<string, string>;
   readonly environment: Omit<EnvironmentSources, 'image' | 'hostPort'>;
   hostPort(containerPort: number): number | undefined;
-  record(type: 'Normal' | 'Warning', reason: string, message: string): void;
+  record: (type: 'Normal' | 'Warning', reason: string, message: string) => void;
   /** The status has changed. */
   publish(): void;
 }

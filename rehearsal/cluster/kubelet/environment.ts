@@ -7,8 +7,8 @@ export interface EnvironmentSources {
   hostIP: string;
   /** `NAME=value` of the image. */
   image: readonly string[];
-  configMap(name: string): ConfigMap | undefined;
-  secret(name: string): Secret | undefined;
+  configMap: (name: string) => ConfigMap | undefined;
+  secret: (name: string) => Secret | undefined;
   /** The local port that stands for one of the container's ports. */
   hostPort(containerPort: number): number | undefined;
 }

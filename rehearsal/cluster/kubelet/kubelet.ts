@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ImageStore } from '../containers/imageStore';
 import { ProcessRunner } from '../containers/processRunner';
-import type { Controller } from '../controllers/controller';
 import { EventRecorder } from '../events';
 import type { Pod } from '../objects';
 import type { Registry } from '../registry';
@@ -15,7 +14,7 @@ import { PodWorker } from './podWorker';
 const pods = resourceType('pods');
 
 /** The node's agent: runs the pods that are bound to it. */
-export class Kubelet implements Controller {
+export class Kubelet {
   private readonly workers = new Map<string, PodWorker>();
   private readonly processes = new ProcessRunner();
   private readonly events: EventRecorder;

@@ -5,8 +5,8 @@ import type { ConfigMap, Container, KeyToPath, Secret, Volume } from '../objects
 import { ContainerConfigError } from './environment';
 
 export interface VolumeSources {
-  configMap(name: string): ConfigMap | undefined;
-  secret(name: string): Secret | undefined;
+  configMap: (name: string) => ConfigMap | undefined;
+  secret: (name: string) => Secret | undefined;
 }
 
 /** A volume that cannot be set up yet: the pod waits, as on a real node. */
