@@ -133,7 +133,7 @@ export class KubernetesClient {
 
   private async retrying<T>(method: string, signal: AbortSignal | undefined, send: () => Promise<T>): Promise<T> {
     const started = Date.now();
-    const patience = () => (this.reached ? (this.options.retryForMs ?? 300_000) : (this.options.firstContactMs ?? 10_000));
+    const patience = () => (this.reached ? (this.options.retryForMs ?? 300_000) : (this.options.firstContactMs ?? 6_000));
     const policy = retry(
       handleWhen((error) => isRetriable(error, method) && Date.now() - started < patience()),
       { maxAttempts: Number.MAX_SAFE_INTEGER, backoff: { next: nextBackoff } },
