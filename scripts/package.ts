@@ -32,6 +32,7 @@ export interface PackedFile {
 }
 
 interface ExtensionManifest {
+  readonly repository: { readonly uri: string };
   readonly contributions: readonly { readonly type: string; readonly properties: { readonly name: string } }[];
 }
 
@@ -76,12 +77,19 @@ export async function vsixFiles(folder: string): Promise<string[]> {
 async function stage(tasks: readonly string[], staged: string): Promise<void> {
   await rm(staged, { recursive: true, force: true });
   await mkdir(staged, { recursive: true });
-  for (const name of ['vss-extension.json', 'README.md', 'LICENSE', 'images']) await cp(join(root, name), join(staged, name), { recursive: true });
+  for (const name of ['vss-extension.json', 'LICENSE', 'images']) await cp(join(root, name), join(staged, name), { recursive: true });
+  const { repository } = JSON.parse(await readFile(join(root, 'vss-extension.json'), 'utf8')) as ExtensionManifest;
+  await writeFile(join(staged, 'README.md'), marketplacePage(await readFile(join(root, 'README.md'), 'utf8'), repository.uri));
   for (const task of tasks) await cp(join(distribution, 'tasks', task), join(staged, task), { recursive: true });
   const metafiles = await Promise.all(
     tasks.map(async (task) => JSON.parse(await readFile(join(distribution, '.cache', 'meta', `${task}.json`), 'utf8')) as Metafile),
   );
   await writeFile(join(staged, 'THIRD_PARTY_NOTICES.txt'), await thirdPartyNotices(root, metafiles, newmanChangesNotice()));
+}
+
+/** The README as the marketplace can show it: there, links to other files of the repository would lead nowhere. */
+export function marketplacePage(readme: string, repositoryUri: string): string {
+  return readme.replace(/\]\((?![a-z]+:|#|images\/)([^)\s]+)\)/gi, (_, path: string) => `](${repositoryUri}/blob/main/${path})`);
 }
 
 /** The files of a .vsix. */

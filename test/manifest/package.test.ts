@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { type PackedFile, packageExtension, packedTaskFaults, readVsix, vsixFaults } from '../../scripts/package';
+import { type PackedFile, marketplacePage, packageExtension, packedTaskFaults, readVsix, vsixFaults } from '../../scripts/package';
 import { taskFolders } from './taskFolders';
 
 const file = (path: string, content = ''): PackedFile => ({ path, content: Buffer.from(content) });
@@ -29,6 +29,16 @@ describe('vsixFaults', () => {
     const packed = [contributing('Gate'), ...documents, file('Gate/main.js', String.raw`"C:\\agent\\work\\x"`)];
     assert.deepEqual(vsixFaults(packed, ['Gate'], String.raw`C:\agent\work`), ['Gate/main.js contains the folder it was built in']);
   });
+});
+
+describe('marketplacePage', () => {
+  const cases: [string, string][] = [
+    ['[security](docs/security.md#rbac)', '[security](https://example.com/x/blob/main/docs/security.md#rbac)'],
+    ['[site](https://example.org/a)', '[site](https://example.org/a)'],
+    ['[below](#inputs)', '[below](#inputs)'],
+    ['![icon](images/extension-icon.png)', '![icon](images/extension-icon.png)'],
+  ];
+  for (const [readme, page] of cases) it(`turns ${readme} into ${page}`, () => assert.equal(marketplacePage(readme, 'https://example.com/x'), page));
 });
 
 describe('packedTaskFaults', () => {
