@@ -3,8 +3,8 @@ const MASK = '***';
 const SHORTEST_SECRET = 3;
 /** Values seen in traffic may be short and common words, such as a cookie's `1` or `true`. */
 const SHORTEST_OBSERVED = 6;
-/** A service may hand out a fresh cookie with each answer: the latest ones are enough, memory stays flat. */
-const MOST_OBSERVED = 1000;
+/** A service may hand out a fresh cookie with each answer: the latest ones are enough, and cost stays flat. */
+const MOST_OBSERVED = 100;
 
 /** An HTTP header as newman gives it. */
 export interface Header {
@@ -15,6 +15,7 @@ export interface Header {
 /** Takes secrets out of text: known ones, and those seen in the headers of requests and answers. */
 export class Redactor {
   private readonly known = new Map<string, string[]>();
+  /** The latest last. They change with each request, so they are looked for one by one and not by one pattern. */
   private readonly observed = new Map<string, string[]>();
   private pattern: RegExp | undefined;
   private stale = true;
@@ -39,11 +40,15 @@ export class Redactor {
 
   redact(text: string): string {
     if (this.stale) {
-      const forms = [...this.known.values(), ...this.observed.values()].flat().sort((a, b) => b.length - a.length);
+      const forms = [...this.known.values()].flat().sort((a, b) => b.length - a.length);
       this.pattern = forms.length > 0 ? new RegExp(forms.map(escapeForRegExp).join('|'), 'g') : undefined;
       this.stale = false;
     }
-    return this.pattern ? text.replace(this.pattern, MASK) : text;
+    let redacted = this.pattern ? text.replace(this.pattern, MASK) : text;
+    for (const forms of this.observed.values()) {
+      for (const form of forms) if (redacted.includes(form)) redacted = redacted.replaceAll(form, MASK);
+    }
+    return redacted;
   }
 
   /** The address with its query values, user and password masked, and secrets taken out of the rest. */
@@ -61,11 +66,12 @@ export class Redactor {
   }
 
   private remember(value: string): void {
-    if (value.length < SHORTEST_OBSERVED || this.known.has(value) || this.observed.has(value)) return;
-    this.observed.set(value, writtenForms(value));
+    if (value.length < SHORTEST_OBSERVED || this.known.has(value)) return;
+    const forms = this.observed.get(value) ?? writtenForms(value);
+    this.observed.delete(value);
+    this.observed.set(value, forms);
     const oldest = this.observed.keys().next().value;
     if (this.observed.size > MOST_OBSERVED && oldest !== undefined) this.observed.delete(oldest);
-    this.stale = true;
   }
 }
 
@@ -86,7 +92,8 @@ function credentialsIn({ key, value }: Header): string[] {
   const name = key.toLowerCase();
   if (name === 'cookie') return value.split(';').map(cookieValue);
   if (name === 'set-cookie') return [cookieValue(value.split(';')[0] ?? '')];
-  if (!/authorization|token|secret|password|api-?key/.test(name)) return [];
+  // Postman marks each request with a random postman-token, which is no credential.
+  if (name === 'postman-token' || !/authorization|token|secret|password|api-?key/.test(name)) return [];
   const [scheme = '', credentials] = splitOnce(value, ' ');
   if (credentials === undefined) return [value];
   const pair = scheme.toLowerCase() === 'basic' ? Buffer.from(credentials, 'base64').toString() : '';
