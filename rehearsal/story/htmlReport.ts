@@ -1,9 +1,28 @@
+import { readFile } from 'node:fs/promises';
 import type { RunResult } from '../agent/job';
 import { durationText, type Act, type RehearsalReport } from './rehearsalReport';
 import { MARKS } from './storyPrinter';
 
-/** The report of a rehearsal as one HTML page that needs nothing else. All text is escaped. */
-export function htmlReport(report: RehearsalReport): string {
+/** What the agent shows on a run's page. */
+const SUMMARY = 'Distributedtask.Core.Summary';
+
+/** Reads the Markdown summaries that the runs of a report uploaded, by path. */
+export async function readSummaries(report: RehearsalReport): Promise<Map<string, string>> {
+  const texts = new Map<string, string>();
+  for (const { attachments } of report.acts.flatMap(({ job }) => job.runs)) {
+    for (const { type, file } of attachments) {
+      if (type === SUMMARY && file !== undefined) texts.set(file, await readFile(file, 'utf8'));
+    }
+  }
+  return texts;
+}
+
+/**
+ * The report of a rehearsal as one HTML page that needs nothing else. All text is escaped.
+ *
+ * @param summaries by the path of the attachment
+ */
+export function htmlReport(report: RehearsalReport, summaries: ReadonlyMap<string, string> = new Map()): string {
   const good = report.differences.length === 0;
   return `<!doctype html>
 <html lang="en">
@@ -22,7 +41,7 @@ export function htmlReport(report: RehearsalReport): string {
 ${good ? '' : `<ul>${report.differences.map((text) => `<li>${escapeHtml(text)}</li>`).join('')}</ul>`}
 </header>
 <main>
-${report.acts.map(act).join('\n')}
+${report.acts.map((act, index) => actSection(act, index, summaries)).join('\n')}
 </main>
 </body>
 </html>
@@ -40,7 +59,7 @@ export function escapeHtml(text: string): string {
     .replace(/\u001b\[[0-9;?]*[A-Za-z]|[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, '');
 }
 
-function act({ title, job, served }: Act, index: number): string {
+function actSection({ title, job, served }: Act, index: number, summaries: ReadonlyMap<string, string>): string {
   const started = Math.min(...job.runs.map(({ startedAt }) => startedAt));
   const finished = Math.max(...job.runs.map(({ finishedAt }) => finishedAt));
   const id = `act-${String(index + 1)}`;
@@ -49,25 +68,27 @@ function act({ title, job, served }: Act, index: number): string {
 <p>Job: ${badge(job.result)}${served ? ` <span class="served">Served before <b>${escapeHtml(served.before)}</b> <span aria-hidden="true">→</span><span class="hidden">, </span> after <b>${escapeHtml(served.after)}</b>, release recorded as <b>${escapeHtml(served.recorded)}</b></span>` : ''}</p>
 ${job.setupError === undefined ? '' : `<p class="bad">${escapeHtml(job.setupError)}</p>`}
 <ol class="timeline">
-${job.runs.map((run) => timelineRow(run, started, Math.max(1, finished - started))).join('\n')}
+${job.runs.map((run) => timelineRow(run, started, Math.max(1, finished - started), summaries)).join('\n')}
 </ol>
 </section>`;
 }
 
-function timelineRow(run: RunResult, started: number, span: number): string {
+function timelineRow(run: RunResult, started: number, span: number, summaries: ReadonlyMap<string, string>): string {
   const skipped = run.result === 'Skipped';
   const left = ((run.startedAt - started) / span) * 100;
   const width = Math.max(0.6, ((run.finishedAt - run.startedAt) / span) * 100);
   const bar = skipped
     ? ''
     : `<svg class="bar" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true" focusable="false"><rect class="track" width="100" height="4"/><rect class="${tone(run.result)}" x="${Math.min(left, 99.4).toFixed(2)}" width="${width.toFixed(2)}" height="4"/></svg>`;
-  const outputs = Object.entries(run.outputVariables);
+  const outputs = Object.entries(run.outputVariables).filter(([, value]) => value !== '');
+  const summary = run.attachments.flatMap(({ file }) => (file === undefined ? [] : [summaries.get(file)])).filter((text) => text !== undefined);
   const issues = run.issues.map(({ type, message }) => `<li class="${type === 'error' ? 'bad' : 'warn'}"><b>${type}</b> ${escapeHtml(message)}</li>`);
   return `<li>
 <div class="row"><span class="name">${escapeHtml(run.displayName)}</span><span class="facts">${badge(run.result)} <span class="time">${skipped ? '' : durationText(run.finishedAt - run.startedAt)}</span></span></div>
 ${bar}
 ${issues.length > 0 ? `<ul class="issues">${issues.join('')}</ul>` : ''}
 ${outputs.length > 0 ? `<dl>${outputs.map(([name, value]) => `<dt>${escapeHtml(`${run.step}.${name}`)}</dt><dd>${escapeHtml(value)}</dd>`).join('')}</dl>` : ''}
+${summary.map((text) => `<details><summary>Summary on the run's page</summary><pre tabindex="0">${escapeHtml(text)}</pre></details>`).join('')}
 ${run.lines.length > 0 ? `<details><summary>Log, ${String(run.lines.length)} lines</summary><pre tabindex="0">${run.lines.map((line) => logLine(line, run.startedAt)).join('\n')}</pre></details>` : ''}
 </li>`;
 }

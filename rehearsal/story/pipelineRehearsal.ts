@@ -1,6 +1,4 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { runJob } from '../agent/runJob';
 import { taskFolder } from '../agent/taskManifest';
@@ -21,17 +19,23 @@ export interface StopSignals {
   readonly shutdown: AbortSignal;
 }
 
+export interface RehearsalFolders {
+  /** Of this project. */
+  readonly root: string;
+  /** Where the user stands; stands for the repository where the pipeline's own file lies in none. */
+  readonly folder: string;
+  /** For what the job uploads and publishes. */
+  readonly records: string;
+}
+
 /**
  * Rehearses a pipeline, on a real cluster where the command names one.
  *
- * @param root of this project
- * @param folder stands for the repository where the pipeline's own file lies in none
  * @throws UsageError and PipelineError for what was asked wrongly, before anything is started
  */
 export async function rehearsePipeline(
   command: RehearseCommand,
-  root: string,
-  folder: string,
+  { root, folder, records }: RehearsalFolders,
   printer: StoryPrinter,
   { cancel, shutdown }: StopSignals,
 ): Promise<RehearsalReport> {
@@ -52,7 +56,6 @@ export async function rehearsePipeline(
   const [tasks, stage] = kubeconfig === undefined ? await bothOrNone(building, openStage(root)) : [await building, undefined];
   if (stage) printer.say(`${SAMPLE_IMAGE} ${SAMPLE_VERSIONS.before} is running there, ${SAMPLE_VERSIONS.good} and ${SAMPLE_VERSIONS.broken} can be pulled`);
 
-  const workspace = stage ? join(stage.folder, 'job') : await mkdtemp(join(tmpdir(), 'release-guard-rehearsal-'));
   try {
     const job = pipelineJob(pipeline, { hostType: command.hostType, variables: command.variables, connections: given });
     const connections = await Promise.all(
@@ -67,7 +70,7 @@ export async function rehearsePipeline(
       {
         tasks,
         sourcesDirectory: sources,
-        workspace,
+        workspace: join(records, 'job'),
         listener: printer,
         cancel,
         shutdown,
@@ -83,8 +86,7 @@ export async function rehearsePipeline(
       differences: succeeded ? [] : [result.setupError ?? `The job ended ${result.result}.`],
     };
   } finally {
-    if (stage) await stage.close();
-    else await rm(workspace, { recursive: true, force: true });
+    await stage?.close();
   }
 }
 

@@ -44,8 +44,9 @@ const ACTS: readonly { readonly title: string; readonly version: string; readonl
  * tests find out and the guard takes back.
  *
  * @param root of this project
+ * @param records a folder for what the jobs upload and publish
  */
-export async function sampleStory(root: string, printer: StoryPrinter, shutdown: AbortSignal): Promise<RehearsalReport> {
+export async function sampleStory(root: string, records: string, printer: StoryPrinter, shutdown: AbortSignal): Promise<RehearsalReport> {
   const startedAt = Date.now();
   printer.heading(`Release Guard rehearses ${PIPELINE} on an embedded cluster`);
   const [tasks, stage] = await bothOrNone(builtTasks(root), openStage(root));
@@ -64,7 +65,7 @@ export async function sampleStory(root: string, printer: StoryPrinter, shutdown:
       );
       const result = await runJob(
         { ...job, connections },
-        { tasks, sourcesDirectory: root, workspace: join(stage.folder, `job-${String(index + 1)}`), listener: printer, shutdown },
+        { tasks, sourcesDirectory: root, workspace: join(records, `job-${String(index + 1)}`), listener: printer, shutdown },
       );
       shutdown.throwIfAborted();
       const after = await served(stage);
