@@ -1,9 +1,9 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
-import { join, relative, resolve } from 'node:path';
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { dirname, join, relative, resolve } from 'node:path';
 import { PipelineError } from './pipeline/pipeline';
 import { closingTable } from './story/closingTable';
 import { parseCommandLine, USAGE, UsageError, type Command } from './story/commandLine';
-import { htmlReport, readSummaries } from './story/htmlReport';
+import { htmlReport } from './story/htmlReport';
 import { rehearsePipeline } from './story/pipelineRehearsal';
 import { durationText, type RehearsalReport } from './story/rehearsalReport';
 import { sampleStory } from './story/sampleStory';
@@ -13,9 +13,6 @@ import { harmless, textStyle } from './story/terminalText';
 const root = resolve(__dirname, '..');
 /** Where the user stands; npm itself changes to the project's folder. */
 const folder = process.env['INIT_CWD'] ?? process.cwd();
-
-/** Holds the page, and what the jobs uploaded and published. */
-const records = join(root, 'dist/rehearsal');
 
 /** One Ctrl+C arrives more than once: from the terminal, and passed on by npm and tsx. */
 const SAME_INTERRUPT = 1_000;
@@ -58,19 +55,20 @@ async function rehearse(
   command: Exclude<Command, { kind: 'help' }>,
   signals: { readonly cancel: AbortSignal; readonly shutdown: AbortSignal },
 ): Promise<RehearsalReport> {
-  await rm(records, { recursive: true, force: true });
-  await mkdir(records, { recursive: true });
-  if (command.kind === 'sample') return await sampleStory(root, records, new StoryPrinter({ linesPerRun: 6 }), signals.shutdown);
+  if (command.kind === 'sample') return await sampleStory(root, new StoryPrinter({ linesPerRun: 6 }), signals.shutdown);
   const printer = new StoryPrinter({ linesPerRun: Number.POSITIVE_INFINITY });
-  return await rehearsePipeline(command, { root, folder, records }, printer, signals);
+  return await rehearsePipeline(command, { root, folder }, printer, signals);
 }
 
 /** Prints the table and the verdict, and writes the page. */
 async function conclude(report: RehearsalReport): Promise<void> {
   const style = textStyle(process.stdout);
   closingTable(report.acts, style).forEach(print);
-  const page = join(records, 'index.html');
-  await writeFile(page, htmlReport(report, await readSummaries(report)));
+  const page = join(root, 'dist/rehearsal/index.html');
+  await mkdir(dirname(page), { recursive: true });
+  // In one go, so that nobody who has it open reads half a page.
+  await writeFile(`${page}.${String(process.pid)}`, htmlReport(report));
+  await rename(`${page}.${String(process.pid)}`, page);
   print('');
   if (report.differences.length === 0) print(style.good(`Everything went as it should, in ${durationText(report.finishedAt - report.startedAt)}.`));
   for (const difference of report.differences) print(style.bad(`✖ ${harmless(difference)}`));

@@ -1,28 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import type { RunResult } from '../agent/job';
 import { durationText, type Act, type RehearsalReport } from './rehearsalReport';
 import { MARKS } from './storyPrinter';
 
-/** What the agent shows on a run's page. */
-const SUMMARY = 'Distributedtask.Core.Summary';
-
-/** Reads the Markdown summaries that the runs of a report uploaded, by path. */
-export async function readSummaries(report: RehearsalReport): Promise<Map<string, string>> {
-  const texts = new Map<string, string>();
-  for (const { attachments } of report.acts.flatMap(({ job }) => job.runs)) {
-    for (const { type, file } of attachments) {
-      if (type === SUMMARY && file !== undefined) texts.set(file, await readFile(file, 'utf8'));
-    }
-  }
-  return texts;
-}
-
-/**
- * The report of a rehearsal as one HTML page that needs nothing else. All text is escaped.
- *
- * @param summaries by the path of the attachment
- */
-export function htmlReport(report: RehearsalReport, summaries: ReadonlyMap<string, string> = new Map()): string {
+/** The report of a rehearsal as one HTML page that needs nothing else. All text is escaped. */
+export function htmlReport(report: RehearsalReport): string {
   const good = report.differences.length === 0;
   return `<!doctype html>
 <html lang="en">
@@ -41,7 +22,7 @@ export function htmlReport(report: RehearsalReport, summaries: ReadonlyMap<strin
 ${good ? '' : `<ul>${report.differences.map((text) => `<li>${escapeHtml(text)}</li>`).join('')}</ul>`}
 </header>
 <main>
-${report.acts.map((act, index) => actSection(act, index, summaries)).join('\n')}
+${report.acts.map(actSection).join('\n')}
 </main>
 </body>
 </html>
@@ -59,7 +40,7 @@ export function escapeHtml(text: string): string {
     .replace(/\u001b\[[0-9;?]*[A-Za-z]|[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, '');
 }
 
-function actSection({ title, job, served }: Act, index: number, summaries: ReadonlyMap<string, string>): string {
+function actSection({ title, job, served, summaries }: Act, index: number): string {
   const started = Math.min(...job.runs.map(({ startedAt }) => startedAt));
   const finished = Math.max(...job.runs.map(({ finishedAt }) => finishedAt));
   const id = `act-${String(index + 1)}`;

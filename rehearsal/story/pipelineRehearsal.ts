@@ -1,4 +1,6 @@
 import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { runJob } from '../agent/runJob';
 import { taskFolder } from '../agent/taskManifest';
@@ -7,7 +9,7 @@ import { pipelineJob } from '../pipeline/pipelineJob';
 import { builtTasks } from './builtTasks';
 import { UsageError, type RehearseCommand } from './commandLine';
 import { connectionFromFile, kubeconfigConnection, missingKubernetesConnections } from './connections';
-import type { RehearsalReport } from './rehearsalReport';
+import { readSummaries, type RehearsalReport } from './rehearsalReport';
 import { SAMPLE_IMAGE, SAMPLE_VERSIONS } from './sampleService';
 import { bothOrNone } from './sampleStory';
 import { openStage } from './stage';
@@ -24,8 +26,6 @@ export interface RehearsalFolders {
   readonly root: string;
   /** Where the user stands; stands for the repository where the pipeline's own file lies in none. */
   readonly folder: string;
-  /** For what the job uploads and publishes. */
-  readonly records: string;
 }
 
 /**
@@ -35,7 +35,7 @@ export interface RehearsalFolders {
  */
 export async function rehearsePipeline(
   command: RehearseCommand,
-  { root, folder, records }: RehearsalFolders,
+  { root, folder }: RehearsalFolders,
   printer: StoryPrinter,
   { cancel, shutdown }: StopSignals,
 ): Promise<RehearsalReport> {
@@ -56,6 +56,7 @@ export async function rehearsePipeline(
   const [tasks, stage] = kubeconfig === undefined ? await bothOrNone(building, openStage(root)) : [await building, undefined];
   if (stage) printer.say(`${SAMPLE_IMAGE} ${SAMPLE_VERSIONS.before} is running there, ${SAMPLE_VERSIONS.good} and ${SAMPLE_VERSIONS.broken} can be pulled`);
 
+  const workspace = stage ? join(stage.folder, 'job') : await mkdtemp(join(tmpdir(), 'release-guard-rehearsal-'));
   try {
     const job = pipelineJob(pipeline, { hostType: command.hostType, variables: command.variables, connections: given });
     const connections = await Promise.all(
@@ -70,7 +71,7 @@ export async function rehearsePipeline(
       {
         tasks,
         sourcesDirectory: sources,
-        workspace: join(records, 'job'),
+        workspace,
         listener: printer,
         cancel,
         shutdown,
@@ -82,11 +83,12 @@ export async function rehearsePipeline(
       title: `Release Guard: the rehearsal of ${name}`,
       startedAt,
       finishedAt: Date.now(),
-      acts: [{ title: name, job: result }],
+      acts: [{ title: name, job: result, summaries: await readSummaries(result) }],
       differences: succeeded ? [] : [result.setupError ?? `The job ended ${result.result}.`],
     };
   } finally {
-    await stage?.close();
+    if (stage) await stage.close();
+    else await rm(workspace, { recursive: true, force: true });
   }
 }
 

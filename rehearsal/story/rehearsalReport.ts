@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import type { JobResult } from '../agent/job';
 
 /** What a rehearsal leaves to be read: its jobs, and whether it went as it should. */
@@ -15,8 +16,21 @@ export interface RehearsalReport {
 export interface Act {
   readonly title: string;
   readonly job: JobResult;
+  /** The Markdown that its runs uploaded for the run's page, by the path of the attachment. */
+  readonly summaries: ReadonlyMap<string, string>;
   /** Which version the service itself named before and after the job, and the state that the guard recorded. */
   readonly served?: { readonly before: string; readonly after: string; readonly recorded: string };
+}
+
+const SUMMARY = 'Distributedtask.Core.Summary';
+
+/** Reads what the runs of a job uploaded for the run's page, before the job's files are gone. */
+export async function readSummaries({ runs }: JobResult): Promise<Map<string, string>> {
+  const texts = new Map<string, string>();
+  for (const { type, file } of runs.flatMap(({ attachments }) => attachments)) {
+    if (type === SUMMARY && file !== undefined) texts.set(file, await readFile(file, 'utf8'));
+  }
+  return texts;
 }
 
 /** Seconds with one digit, minutes where there are any: `0.4 s`, `1 min 3 s`. */

@@ -5,7 +5,7 @@ import { readPipeline } from '../pipeline/parsePipeline';
 import { builtTasks } from './builtTasks';
 import { kubeconfigConnection, missingKubernetesConnections } from './connections';
 import { differencesOf, type Expectation } from './expectation';
-import { durationText, type Act, type RehearsalReport } from './rehearsalReport';
+import { durationText, readSummaries, type Act, type RehearsalReport } from './rehearsalReport';
 import { SAMPLE_IMAGE, SAMPLE_SERVICE, SAMPLE_VERSIONS } from './sampleService';
 import { servedVersion } from './servedVersion';
 import { openStage, type Stage } from './stage';
@@ -44,9 +44,8 @@ const ACTS: readonly { readonly title: string; readonly version: string; readonl
  * tests find out and the guard takes back.
  *
  * @param root of this project
- * @param records a folder for what the jobs upload and publish
  */
-export async function sampleStory(root: string, records: string, printer: StoryPrinter, shutdown: AbortSignal): Promise<RehearsalReport> {
+export async function sampleStory(root: string, printer: StoryPrinter, shutdown: AbortSignal): Promise<RehearsalReport> {
   const startedAt = Date.now();
   printer.heading(`Release Guard rehearses ${PIPELINE} on an embedded cluster`);
   const [tasks, stage] = await bothOrNone(builtTasks(root), openStage(root));
@@ -65,13 +64,13 @@ export async function sampleStory(root: string, records: string, printer: StoryP
       );
       const result = await runJob(
         { ...job, connections },
-        { tasks, sourcesDirectory: root, workspace: join(records, `job-${String(index + 1)}`), listener: printer, shutdown },
+        { tasks, sourcesDirectory: root, workspace: join(stage.folder, `job-${String(index + 1)}`), listener: printer, shutdown },
       );
       shutdown.throwIfAborted();
       const after = await served(stage);
       const recorded = await recordedState(stage, String(index + 1));
       printer.say(`The service itself now says ${after}; the cluster has the release as ${recorded}.`);
-      const act: Act = { title, job: result, served: { before, after, recorded } };
+      const act: Act = { title, job: result, summaries: await readSummaries(result), served: { before, after, recorded } };
       acts.push(act);
       differences.push(...differencesOf(act, expected));
     }

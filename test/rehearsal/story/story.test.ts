@@ -28,6 +28,7 @@ function job(result: JobResult['result'], runs: RunResult[], more: Partial<JobRe
 
 const plain = textStyle({ isTTY: false });
 const BROKEN: Act = {
+  summaries: new Map([['/summary.md', '# <Summary>']]),
   title: 'A broken version',
   job: job('Failed', [run('deploy', 'Succeeded'), run('gate', 'Failed'), run('deploy', 'SucceededWithIssues', { phase: 'post', displayName: 'Post-job: deploy' })]),
   served: { before: '1.1.0', after: '1.1.0', recorded: 'rolledBack' },
@@ -94,6 +95,7 @@ describe('the page of a rehearsal', () => {
     title: 'T', startedAt: 0, finishedAt: 5_000, differences: ['<b>no</b>'],
     acts: [{ ...BROKEN, job: job('Failed', [run('gate', 'Failed', {
       displayName: '<script>alert(1)</script>', lines: [{ at: 1_500, text: '##[error]</pre><img src=x onerror=alert(1)>' }],
+      attachments: [{ type: 'Distributedtask.Core.Summary', name: 'summary.md', file: '/summary.md' }],
       issues: [{ type: 'error', message: '"quoted" & \u001b[31mred' }], outputVariables: { 'a"b': "<i>'v'" },
     }), run('later', 'Skipped', { startedAt: 3_500 })]) }],
   });
@@ -101,6 +103,7 @@ describe('the page of a rehearsal', () => {
   it('escapes all text', () => {
     for (const raw of ['<script>', '<img', '<b>no', "<i>'", '\u001b']) assert.ok(!page.includes(raw), raw);
     assert.ok(page.includes('&lt;script&gt;alert(1)&lt;/script&gt;'));
+    assert.ok(page.includes('# &lt;Summary&gt;'));
     assert.ok(page.includes('&quot;quoted&quot; &amp; red'));
     assert.equal(escapeHtml(`<>&"'`), '&lt;&gt;&amp;&quot;&#39;');
   });
