@@ -111,8 +111,12 @@ function waitForUrl(inputs: TaskInputs, target: ClusterTarget | undefined): stri
   return value;
 }
 
+/** Timers of Node end at once above 24 days; no job lives that long. */
+const LONGEST_MS = 7 * 24 * 3_600_000;
+
 function positive(inputs: TaskInputs, name: string): number {
   const milliseconds = inputs.milliseconds(name);
   if (milliseconds < 1) throw inputs.invalid(name, 'it is zero', 'Give a longer time, such as 60s.');
+  if (milliseconds > LONGEST_MS) throw inputs.invalid(name, 'it is longer than 7 days', 'Give a shorter time, such as 30m.');
   return milliseconds;
 }

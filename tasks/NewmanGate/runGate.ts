@@ -78,7 +78,11 @@ async function waitForService(agent: Agent, inputs: GateInputs, targetUrl: strin
       what,
       anyAnswer: waitForUrl === undefined,
       timeoutMs: waitTimeoutMs,
-      probe: (timeoutMs, abort) => probeUrl(url, { timeoutMs, insecure, network, signal: abort }),
+      probe: async (timeoutMs, abort) => {
+        const found = await probeUrl(url, { timeoutMs, insecure, network, signal: abort });
+        // A forward resets what it cannot pass on.
+        return 'error' in found && target && below ? { error: `${found.error} (no pod is ready, or none listens on this port)` } : found;
+      },
     },
     agent,
     signal,

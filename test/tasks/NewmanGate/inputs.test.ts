@@ -93,6 +93,7 @@ describe('Inputs of NewmanGate', () => {
     ['TARGET_URL beside a target', { target: 'svc/a:80', namespace: 'n', variables: 'TARGET_URL=http://x' }, /^Input 'variables' is not valid: it sets TARGET_URL/],
     ['a time that is none', { requestTimeout: 'soon' }, /^Input 'requestTimeout' is not valid: 'soon' is not a duration/],
     ['no time at all', { timeout: '0' }, /^Input 'timeout' is not valid: it is zero/],
+    ['a time beyond all jobs', { timeout: '1000h' }, /^Input 'timeout' is not valid: it is longer than 7 days/],
     ['a switch that is none', { insecure: 'maybe' }, /^Input 'insecure' is not valid: it is 'maybe'/],
   ];
   for (const [what, inputs, message] of refused) {
