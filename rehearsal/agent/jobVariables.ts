@@ -51,11 +51,13 @@ export class JobVariables {
     this.expandAll();
   }
 
-  /** Once secret, a variable stays secret. */
+  /** Once secret or read-only, a variable stays so; who may set it is for others to ask. */
   set(variable: Variable): void {
     const key = variable.name.toLowerCase();
-    const secret = (variable.secret ?? false) || (this.#given.get(key)?.secret ?? false);
-    const stored = { ...variable, secret };
+    const before = this.#given.get(key);
+    const secret = variable.secret === true || before?.secret === true;
+    const readOnly = variable.readOnly === true || before?.readOnly === true;
+    const stored = { ...variable, secret, readOnly };
     this.#given.set(key, stored);
     this.#expanded.set(key, stored);
   }

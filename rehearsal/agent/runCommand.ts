@@ -131,11 +131,12 @@ const TASK_COMMANDS: Readonly<Record<string, CommandAction>> = {
     }
     const isOutput = isTrue(properties['isoutput']) || step.declaredOutputs.has(name.toLowerCase());
     const fullName = isOutput ? `${step.name}.${name}` : name;
-    if (job.variables.isReadOnly(fullName) && !isOutput) {
+    // The agent looks at the name as it was written, so a retry may set its output variables again.
+    if (job.variables.isReadOnly(name)) {
       if (job.isOn('agent.readOnlyVariables')) {
-        throw new Error(`Overwriting readonly variable '${fullName}' is not permitted.`);
+        throw new Error(`Overwriting readonly variable '${name}' is not permitted.`);
       }
-      run.warning(`Overwriting readonly variable '${fullName}'. This behavior will be disabled in the future.`);
+      run.warning(`Overwriting readonly variable '${name}'. This behavior will be disabled in the future.`);
     }
     setMasked(job.variables, job.mask, {
       name: fullName,

@@ -18,7 +18,7 @@ export function htmlReport(report: RehearsalReport): string {
 <header>
 <h1>${escapeHtml(report.title)}</h1>
 <p>${escapeHtml(new Date(report.startedAt).toISOString().replace('T', ' ').slice(0, 16))} UTC, took ${durationText(report.finishedAt - report.startedAt)}</p>
-<p class="verdict ${good ? 'good' : 'bad'}">${good ? '✔ Everything went as it should.' : `✖ ${String(report.differences.length)} thing(s) went otherwise:`}</p>
+<p class="verdict ${good ? 'good' : 'bad'}">${good ? '✔ Everything went as it should.' : `✖ It did not go as it should:`}</p>
 ${good ? '' : `<ul>${report.differences.map((text) => `<li>${escapeHtml(text)}</li>`).join('')}</ul>`}
 </header>
 <main>
@@ -70,7 +70,7 @@ ${bar}
 ${issues.length > 0 ? `<ul class="issues">${issues.join('')}</ul>` : ''}
 ${outputs.length > 0 ? `<dl>${outputs.map(([name, value]) => `<dt>${escapeHtml(`${run.step}.${name}`)}</dt><dd>${escapeHtml(value)}</dd>`).join('')}</dl>` : ''}
 ${summary.map((text) => `<details><summary>Summary on the run's page</summary><pre tabindex="0">${escapeHtml(text)}</pre></details>`).join('')}
-${run.lines.length > 0 ? `<details><summary>Log, ${String(run.lines.length)} lines</summary><pre tabindex="0">${run.lines.map((line) => logLine(line, run.startedAt)).join('\n')}</pre></details>` : ''}
+${run.lines.length > 0 ? `<details><summary>Log (${String(run.lines.length)})</summary><pre tabindex="0">${run.lines.map((line) => logLine(line, run.startedAt)).join('\n')}</pre></details>` : ''}
 </li>`;
 }
 

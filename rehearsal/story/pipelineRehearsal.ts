@@ -49,7 +49,8 @@ export async function rehearsePipeline(
     if (path !== undefined && !existsSync(path)) throw new UsageError(`${path} does not exist.`);
   }
 
-  const name = relative(folder, command.pipeline);
+  const nearby = relative(folder, command.pipeline);
+  const name = nearby.startsWith('..') ? command.pipeline : nearby;
   printer.heading(`Release Guard rehearses ${name} on ${kubeconfig === undefined ? 'an embedded cluster' : `the cluster of ${kubeconfig}`}`);
   for (const note of pipeline.notes) printer.say(note);
   const building = command.tasks === undefined ? builtTasks(root) : Promise.resolve(taskFolder(command.tasks));

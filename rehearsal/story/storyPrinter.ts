@@ -86,8 +86,8 @@ export function resultStyle(style: TextStyle, result: string): (text: string) =>
 
 /** A line of the log for a reader; undefined where it says nothing to one. */
 function readable(text: string): string | undefined {
-  if (/^##\[(?:debug|endgroup)\]/.test(text) || text.trim() === '') return undefined;
-  return harmless(text.replace(/^##\[(?:section|group|command)\]/, ''));
+  if (text.startsWith('##[endgroup]') || text.trim() === '') return undefined;
+  return harmless(text.replace(/^##\[(?:section|group|command)\]/, '').replace(/^##\[debug\]/, 'debug: '));
 }
 
 function cut(line: string): string {

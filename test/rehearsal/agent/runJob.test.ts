@@ -271,6 +271,9 @@ describe('a job on the stand-in agent', () => {
       const lax = await run({ A: { main: code } }, [taskStep('A')]);
       assert.deepEqual([lax.result, lax.variables['Build.BuildId'], runOf(lax, 'A').warningCount], ['Succeeded', '9', 1]);
       agent?.remove();
+      const output = await run({ A: { main: say('##vso[task.setvariable variable=x;isOutput=true]1').repeat(2) } }, [taskStep('A'), scriptStep('s', 'echo "##vso[task.setvariable variable=A.x]2"')]);
+      assert.deepEqual([runOf(output, 'A').warningCount, runOf(output, 's').warningCount, output.variables['A.x']], [0, 1, '2']);
+      agent?.remove();
       const strict = await run({ A: { main: code } }, [taskStep('A')], {}, { variables: [{ name: 'agent.readOnlyVariables', value: 'true' }] });
       assert.deepEqual([strict.result, strict.variables['Build.BuildId']], ['Failed', '1']);
     });

@@ -72,11 +72,11 @@ describe('the story', () => {
     const printer = new StoryPrinter({ linesPerRun: 2, style: plain, write: (line) => written.push(line) });
     const started = run('a', 'Failed');
     printer.runStarted(started);
-    for (const text of ['##[section]One', '', '##[debug]no', 'two', 'three', '##[error]bad']) printer.logLine(started, { at: 0, text });
+    for (const text of ['##[section]One', '', '##[endgroup]', '##[debug]two', 'three', '##[error]bad']) printer.logLine(started, { at: 0, text });
     printer.issue(started, { type: 'error', message: 'bad' });
     printer.runFinished(started);
     printer.runFinished(run('b', 'Skipped'));
-    assert.deepEqual(written, ['  ▸ a', '      One', '      two', '      error: bad', '      … 1 more in the report', '  ✖ Failed 2.5 s', '  – b: skipped']);
+    assert.deepEqual(written, ['  ▸ a', '      One', '      debug: two', '      error: bad', '      … 1 more in the report', '  ✖ Failed 2.5 s', '  – b: skipped']);
   });
 
   it('has colours only on a terminal and never against NO_COLOR', () => {
