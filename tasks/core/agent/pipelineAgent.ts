@@ -21,6 +21,7 @@ export function pipelineAgent(): Agent {
     }
   }
 
+  const masked = new Set<string>();
   const print = (text: string) => stdout.write(`${text}${os.EOL}`);
   const variable = (name: string) => read(() => lib.getVariable(name)) || undefined;
 
@@ -41,7 +42,13 @@ export function pipelineAgent(): Agent {
     workingDirectory: variable('System.DefaultWorkingDirectory') ?? process.cwd(),
 
     setOutput: (name, value) => lib.command('task.setvariable', { variable: name, isOutput: 'true' }, disarmLine(value)),
-    setSecret: (value) => maskedForms(value).forEach((form) => lib.command('task.setsecret', null, form)),
+    setSecret: (value) =>
+      maskedForms(value)
+        .filter((form) => !masked.has(form))
+        .forEach((form) => {
+          masked.add(form);
+          lib.command('task.setsecret', null, form);
+        }),
     setTaskVariable: (name, value) => lib.command('task.settaskvariable', { variable: name }, value),
     taskVariable: (name) => read(() => lib.getTaskVariable(name)) || undefined,
 
@@ -62,17 +69,25 @@ export function maskedForms(value: string): string[] {
 
 /**
  * Loads task-lib with stdout held back: at its start it writes the password of the agent's proxy into the debug output.
+ * Its handlers of uncaught errors are taken off: they report a second result and show the user a stack.
  */
 function loadTaskLib(): typeof TaskLib {
   const write = process.stdout.write.bind(process.stdout);
+  const ours = new Set(UNCAUGHT.flatMap((event) => process.rawListeners(event)));
   process.stdout.write = () => true;
   try {
     // eslint-disable-next-line @typescript-eslint/no-require-imports -- an import would be hoisted above the muting
     return require('azure-pipelines-task-lib/task') as typeof TaskLib;
   } finally {
     process.stdout.write = write;
+    for (const event of UNCAUGHT) {
+      const added = process.rawListeners(event).filter((listener) => !ours.has(listener));
+      added.forEach((listener) => process.removeListener(event, listener as (...args: unknown[]) => void));
+    }
   }
 }
+
+const UNCAUGHT = ['uncaughtException', 'unhandledRejection'];
 
 /** task-lib takes non-empty inputs into its vault; an empty one stays in the environment. */
 function emptyInput(name: string): string | undefined {

@@ -32,7 +32,7 @@ async function runProcess(body: TaskBody, canceledMessage: string): Promise<void
   const controller = new AbortController();
   const cancel = () => controller.abort(new UserError(canceledMessage));
   process.on('SIGINT', cancel).on('SIGTERM', cancel);
-  const outcome = await Promise.race([settle(agent, body, controller.signal), overdue(controller.signal), crashed()]);
+  const outcome = await Promise.race([settle(agent, body, controller.signal), overdue(controller.signal), crashed(agent)]);
   report(agent, outcome);
 }
 
@@ -44,10 +44,14 @@ export async function settle(agent: Agent, body: TaskBody, signal: AbortSignal):
     if (signal.aborted && outcome.result !== 'Failed') return failure(signal.reason);
     return outcome;
   } catch (error) {
-    const cause = signal.aborted && isAbort(error) ? (signal.reason as unknown) : error;
-    if (!(cause instanceof UserError) && cause instanceof Error && cause.stack) agent.debug(cause.stack);
-    return failure(cause);
+    return told(agent, signal.aborted && isAbort(error) ? signal.reason : error);
   }
+}
+
+/** The failure, after its stack has gone to debug output where the user cannot act on it. */
+function told(agent: Agent, cause: unknown): TaskOutcome {
+  if (!(cause instanceof UserError) && cause instanceof Error && cause.stack) agent.debug(cause.stack);
+  return failure(cause);
 }
 
 function failure(cause: unknown): TaskOutcome {
@@ -66,10 +70,10 @@ function overdue(signal: AbortSignal): Promise<TaskOutcome> {
   });
 }
 
-function crashed(): Promise<TaskOutcome> {
+function crashed(agent: Agent): Promise<TaskOutcome> {
   return new Promise((resolve) => {
-    process.on('uncaughtException', (error) => resolve(failure(error)));
-    process.on('unhandledRejection', (reason) => resolve(failure(reason)));
+    process.on('uncaughtException', (error) => resolve(told(agent, error)));
+    process.on('unhandledRejection', (reason) => resolve(told(agent, reason)));
     // Nothing left to wait for and no result: without a report the agent would take exit code 0 for success.
     process.on('beforeExit', () => resolve(failure('The task ended before it was done; this is a fault of the task.')));
   });

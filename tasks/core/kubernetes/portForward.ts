@@ -1,10 +1,11 @@
 import * as net from 'node:net';
-import WebSocket from 'ws';
+import type WebSocket from 'ws';
 import { UserError } from '../agent/userError';
 import { isNotFound } from './apiError';
 import type { KubernetesClient } from './client';
 import { condition, type Pod, type Service } from './objects';
 import { resourcePath } from './resourcePath';
+import { openWebSocket } from './webSocket';
 
 /** A parsed target of a port-forward: `svc/name:port` or `pod/name:port`; the port is a number or a port's name. */
 export interface ForwardTarget {
@@ -25,7 +26,6 @@ export interface PortForward {
 const DATA = 0;
 const ERROR = 1;
 const HIGH_WATER_BYTES = 1024 * 1024;
-const OPEN_TIMEOUT_MS = 10_000;
 
 /** @returns undefined where the text is no target */
 export function parseForwardTarget(text: string): ForwardTarget | undefined {
@@ -123,23 +123,12 @@ async function found<T>(request: Promise<T>, what: string, namespace: string): P
   }
 }
 
-/** Opens a forwarding WebSocket; it is paused until {@link join} takes it. */
 async function openForward(client: KubernetesClient, namespace: string, backend: Backend): Promise<WebSocket> {
-  const socket = await client.transport.connect();
   const path = resourcePath('pods', { namespace, name: backend.pod, subresource: 'portforward' });
-  const url = new URL(`${path}?ports=${backend.port}`, client.transport.server.replace(/^http/, 'ws'));
-  return new Promise((resolve, reject) => {
-    const onHeaders = (headers: Record<string, string>) => {
-      const remote = new WebSocket(url, ['v4.channel.k8s.io'], { headers, createConnection: () => socket, handshakeTimeout: OPEN_TIMEOUT_MS, perMessageDeflate: false });
-      remote.once('error', reject);
-      remote.once('open', () => {
-        remote.pause();
-        remote.off('error', reject);
-        resolve(remote);
-      });
-    };
-    client.headers().then(onHeaders, reject);
-  });
+  // Paused until both sides are joined, so that nothing is lost.
+  const remote = await openWebSocket(client, `${path}?ports=${backend.port}`, ['v4.channel.k8s.io']);
+  remote.pause();
+  return remote;
 }
 
 /** Carries bytes both ways, each side held back while the other is full. */

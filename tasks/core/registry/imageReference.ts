@@ -12,6 +12,8 @@ const DOMAIN = /^(?:\[[0-9a-fA-F:]+\]|[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?
 const PATH_COMPONENT = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
 const TAG = /^\w[\w.-]{0,127}$/;
 const DIGEST = /^[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}$/;
+/** Registry and repository together, a rule of the same grammar. */
+const MAX_NAME_LENGTH = 255;
 
 /** Either the parsed reference or, in plain words, why the text is none. */
 export type ParsedImageReference = { readonly ok: true; readonly reference: ImageReference } | { readonly ok: false; readonly why: string };
@@ -50,5 +52,6 @@ export function parseImageReference(text: string): ParsedImageReference {
     if (wrong === '') return fail('its repository has an empty part');
     return fail(wrong === wrong.toLowerCase() ? `'${wrong}' is not a valid repository name` : `repository names are lower case, '${wrong}' is not`);
   }
+  if ((hasRegistry ? first.length + 1 : 0) + repository.length > MAX_NAME_LENGTH) return fail(`its name is longer than ${MAX_NAME_LENGTH} characters`);
   return { ok: true, reference: { registry: hasRegistry ? first : undefined, repository, tag, digest } };
 }

@@ -1,0 +1,4 @@
+import { runPostJob } from '../core/agent/runTask';
+import { sweepBuild } from './sweepBuild';
+
+void runPostJob(sweepBuild);

@@ -1,0 +1,40 @@
+import type { Agent, TaskOutcome } from '../core/agent/agent';
+import type { KubernetesClient } from '../core/kubernetes/client';
+import { clusterSource } from '../core/kubernetes/clusterSource';
+import type { KubernetesObject } from '../core/kubernetes/objects';
+import { resourcePath } from '../core/kubernetes/resourcePath';
+import { buildLabels, STEP_LABEL } from './buildLabels';
+import { readSweepInputs } from './inputs';
+
+const LEFT_BEHIND = 'kanikoBuild.started';
+
+/** Remembers that something may have to be swept: the main process may not live to do it. */
+export function rememberBuild(agent: Agent, started: boolean): void {
+  agent.setTaskVariable(LEFT_BEHIND, String(started));
+}
+
+/** The task's post-job process: takes away what a killed main process has left in the cluster. */
+export async function sweepBuild(agent: Agent, signal: AbortSignal): Promise<TaskOutcome> {
+  if (agent.taskVariable(LEFT_BEHIND) !== 'true') return { result: 'Succeeded', message: 'The build has left nothing behind.' };
+  const inputs = readSweepInputs(agent);
+  const { connectCluster } = await import('../core/kubernetes/connect');
+  const { client, namespace: ofContext } = connectCluster(clusterSource(inputs.connection), agent);
+  try {
+    const namespace = inputs.namespace ?? ofContext ?? 'default';
+    const pods = await client.list<KubernetesObject>(resourcePath('pods', { namespace }), {
+      query: { labelSelector: `${STEP_LABEL}=${buildLabels(agent)[STEP_LABEL]}` },
+      signal,
+    });
+    for (const pod of pods.items) await removeBuild(client, namespace, pod.metadata.name, signal);
+    const count = pods.items.length;
+    return { result: 'Succeeded', message: count === 0 ? 'The build has left nothing behind.' : `Deleted ${count} build ${count === 1 ? 'pod' : 'pods'} that were left behind.` };
+  } finally {
+    client.close();
+  }
+}
+
+/** Deletes a build's pod at once, and the Secret that the pod owns without waiting for the garbage collector. */
+export async function removeBuild(client: KubernetesClient, namespace: string, name: string, signal: AbortSignal): Promise<void> {
+  await client.delete(resourcePath('secrets', { namespace, name }), { signal });
+  await client.delete(resourcePath('pods', { namespace, name }), { query: { gracePeriodSeconds: 0 }, signal });
+}

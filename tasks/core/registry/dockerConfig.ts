@@ -1,0 +1,56 @@
+import type { ServiceConnection } from '../agent/agent';
+import { UserError } from '../agent/userError';
+
+/** A registry and how to log in to it. */
+export interface RegistryLogin {
+  /** As it stands in front of an image's name: host and port, no scheme. */
+  readonly host: string;
+  readonly username: string;
+  readonly password: string;
+}
+
+/** The file config.json of Docker, as far as credentials go. Unknown members are kept. */
+export interface DockerConfig {
+  readonly auths?: Readonly<Record<string, { readonly auth?: string; readonly [other: string]: unknown }>>;
+  readonly [other: string]: unknown;
+}
+
+/** The key that Docker's tools use for Docker Hub, whose images have no host in their names. */
+const DOCKER_HUB_KEY = 'https://index.docker.io/v1/';
+const DOCKER_HUB_HOSTS = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io', 'hub.docker.com']);
+
+/**
+ * Reads a service connection of type `dockerregistry`: a generic one (registry URL, user, password), or one to an Azure
+ * container registry by service principal, whose id and key the registry takes as user and password.
+ */
+export function registryLogin(connection: ServiceConnection, input: string): RegistryLogin {
+  const { authorization, data } = connection;
+  const named = `the service connection '${connection.id}' (input '${input}')`;
+  if ((data['registrytype'] ?? '').toUpperCase() === 'ACR') {
+    if (connection.scheme.toLowerCase() !== 'serviceprincipal') {
+      throw new UserError(`The authentication '${connection.scheme}' of ${named} is not supported`, 'Use a connection to the registry by service principal, or a generic one with a user name and password.');
+    }
+    return complete({ host: hostOf(authorization['loginserver']), username: authorization['serviceprincipalid'], password: authorization['serviceprincipalkey'] }, named);
+  }
+  return complete({ host: hostOf(authorization['registry'] || connection.url), username: authorization['username'], password: authorization['password'] }, named);
+}
+
+function complete(login: { host: string; username: string | undefined; password: string | undefined }, named: string): RegistryLogin {
+  const missing = Object.entries(login).filter(([, value]) => !value).map(([name]) => name);
+  if (missing.length > 0) throw new UserError(`No ${missing.join(' and no ')} in ${named}`, 'Complete the connection in the project settings.');
+  return { host: login.host, username: login.username ?? '', password: login.password ?? '' };
+}
+
+function hostOf(address: string | undefined): string {
+  const host = (address ?? '').trim().replace(/^[a-z]+:\/\//i, '').replace(/\/.*$/, '').toLowerCase();
+  return DOCKER_HUB_HOSTS.has(host) ? 'docker.io' : host;
+}
+
+/** Docker's config.json with the logins, added to one that is there already; later logins win. */
+export function dockerConfig(logins: readonly RegistryLogin[], existing: DockerConfig = {}): DockerConfig {
+  const added = logins.map(({ host, username, password }) => {
+    const key = host === 'docker.io' ? DOCKER_HUB_KEY : host;
+    return [key, { auth: Buffer.from(`${username}:${password}`).toString('base64') }] as const;
+  });
+  return { ...existing, auths: { ...existing.auths, ...Object.fromEntries(added) } };
+}
