@@ -12,7 +12,7 @@ const ownedPackages = [
   { owner: 'task-NewmanGate', sources: ['newman', 'newman/**', 'postman-*', 'postman-*/**'] },
 ];
 
-const inputOutput = ['fs', 'fs/**', 'net', 'tls', 'http', 'http2', 'https', 'dgram', 'child_process', 'worker_threads'];
+const inputOutput = ['fs', 'fs/promises', 'net', 'tls', 'http', 'http2', 'https', 'dgram', 'child_process', 'worker_threads'];
 
 const core = ['core-agent', 'core-kubernetes', 'core-azure-devops', 'core-registry', 'core-report', 'core-time'];
 const types = (...names) => ({ element: { types: { anyOf: names } } });

@@ -81,6 +81,8 @@ function crashed(agent: Agent): Promise<TaskOutcome> {
 
 function report(agent: Agent, outcome: TaskOutcome): void {
   const message = disarmLine(outcome.message);
+  // The text of a completion command is not in the log.
+  if (outcome.result === 'Succeeded') agent.info(message);
   if (outcome.result === 'Failed') agent.error(message);
   if (outcome.result === 'SucceededWithIssues') agent.warning(message);
   agent.complete(outcome.result, message);
