@@ -63,9 +63,12 @@ export async function runNewman(
       signal.removeEventListener('abort', stop);
       if (error && !started) return reject(cannotStart(error, redactor));
       if (error) collector.otherError(runKey(settings.collection.name), 'run', described(error));
-      addUnseenFailures(collector, settings.collection.name, summary);
-      collector.finish();
-      resolve();
+      // A script that broke the run off is told after the end of the run.
+      setImmediate(() => {
+        addUnseenFailures(collector, settings.collection.name, summary);
+        collector.finish();
+        resolve();
+      });
     });
     const stop = () => {
       abort();

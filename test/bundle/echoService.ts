@@ -4,14 +4,16 @@ import type { AddressInfo } from 'node:net';
 export interface EchoService {
   readonly url: string;
   readonly requests: { method: string; url: string; headers: http.IncomingHttpHeaders }[];
+  open(): Promise<void>;
   close(): Promise<void>;
 }
 
 /**
  * A service for tests: /status/<code> answers that code, /redirect goes to /cookies, /login sets a session cookie,
- * /hang never answers, /large answers 100 KB, all others echo what they got as JSON.
+ * /hang never answers, /large answers 100 KB, all others echo what they got as JSON. A closed one has its port but
+ * refuses connections until it is opened.
  */
-export async function startEchoService(listenAfterMs = 0): Promise<EchoService> {
+export async function startEchoService({ closed = false } = {}): Promise<EchoService> {
   const requests: EchoService['requests'] = [];
   const server = http.createServer((request, response) => {
     const { method = '', url = '', headers } = request;
@@ -36,9 +38,6 @@ export async function startEchoService(listenAfterMs = 0): Promise<EchoService> 
       server.closeAllConnections();
       server.close(() => resolve());
     });
-  if (listenAfterMs > 0) {
-    await close();
-    setTimeout(() => void listen(port), listenAfterMs);
-  }
-  return { url: `http://127.0.0.1:${port}`, requests, close };
+  if (closed) await close();
+  return { url: `http://127.0.0.1:${port}`, requests, open: () => listen(port), close };
 }

@@ -182,9 +182,12 @@ describe('NewmanGate, run from its bundle', () => {
   });
 
   it('waits until the service listens', async () => {
-    const late = await startEchoService(700);
+    const late = await startEchoService({ closed: true });
     try {
-      const run = await gate([{ name: 'read', url: `${late.url}/a` }], { inputs: { waitForUrl: `${late.url}/health` } });
+      const run = await gate([{ name: 'read', url: `${late.url}/a` }], {
+        inputs: { waitForUrl: `${late.url}/health` },
+        onLine: (line) => void (line.startsWith('Waiting up to') && late.open()),
+      });
       assert.equal(run.result, 'Succeeded', run.log);
       assert.match(run.log, /Waiting up to 1 min for http.*\/health: the connection was refused\.\n.*is ready: it answered HTTP 200/);
     } finally {
@@ -210,6 +213,15 @@ describe('NewmanGate, run from its bundle', () => {
     assert.match(run.message, /the collection did not end within 1 s/);
     assert.deepEqual(testCases(run.junit)[0], 'first (iteration 1) | GET {{URL}}/a | passed');
     assert.ok(run.milliseconds < 5000);
+  });
+
+  it('breaks off a script that never ends', async () => {
+    const run = await gate([{ name: 'loops', url: '{{URL}}/a', test: 'while (true) {}' }, { name: 'after', url: '{{URL}}/after-the-loop' }], { inputs: { timeout: '1s' } });
+    failed(run);
+    // The time limit of the run passes while the script holds everything up.
+    assert.match(run.message, /Script execution timed out after 1000ms|did not end within 1 s/);
+    assert.match(run.junit, /Script execution timed out after 1000ms/);
+    assert.ok(!service.requests.some(({ url }) => url === '/after-the-loop'));
   });
 
   it('ends soon after it is canceled, with a report', async () => {
