@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import * as esbuild from 'esbuild';
 import { patchNewman } from './newmanPatches';
@@ -125,7 +125,7 @@ async function bundle(task: string, folder: string): Promise<string[]> {
   await replaceFile(join(folder, 'task.json'), await stampedTaskJson(source));
   written.push('task.json');
   if (existsSync(join(source, 'icon.png'))) {
-    await copyFile(join(source, 'icon.png'), join(folder, 'icon.png'));
+    await replaceFile(join(folder, 'icon.png'), await readFile(join(source, 'icon.png')));
     written.push('icon.png');
   }
   for (const name of await readdir(folder)) {
@@ -144,9 +144,10 @@ async function stampedTaskJson(source: string): Promise<string> {
   return `${JSON.stringify({ ...manifest, version: { Major, Minor, Patch } }, null, 2)}\n`;
 }
 
-/** In one step, because another build or a task may be reading it. */
-async function replaceFile(file: string, content: string): Promise<void> {
-  const fresh = `${file}.${process.pid}.new`;
+/** In one step, because another build, a task or the packaging may be reading the folder. */
+async function replaceFile(file: string, content: string | Buffer): Promise<void> {
+  await mkdir(join(cache, 'new'), { recursive: true });
+  const fresh = join(cache, 'new', `${basename(file)}.${randomUUID()}`);
   await writeFile(fresh, content);
   await rename(fresh, file);
 }
