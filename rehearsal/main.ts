@@ -56,8 +56,7 @@ async function rehearse(
   signals: { readonly cancel: AbortSignal; readonly shutdown: AbortSignal },
 ): Promise<RehearsalReport> {
   if (command.kind === 'sample') return await sampleStory(root, new StoryPrinter({ linesPerRun: 6 }), signals.shutdown);
-  const printer = new StoryPrinter({ linesPerRun: Number.POSITIVE_INFINITY });
-  return await rehearsePipeline(command, { root, folder }, printer, signals);
+  return await rehearsePipeline(command, { root, folder }, new StoryPrinter({}), signals);
 }
 
 /** Prints the table and the verdict, and writes the page. */

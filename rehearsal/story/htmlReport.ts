@@ -69,8 +69,8 @@ function timelineRow(run: RunResult, started: number, span: number, summaries: R
 ${bar}
 ${issues.length > 0 ? `<ul class="issues">${issues.join('')}</ul>` : ''}
 ${outputs.length > 0 ? `<dl>${outputs.map(([name, value]) => `<dt>${escapeHtml(`${run.step}.${name}`)}</dt><dd>${escapeHtml(value)}</dd>`).join('')}</dl>` : ''}
-${summary.map((text) => `<details><summary>Summary on the run's page</summary><pre tabindex="0">${escapeHtml(text)}</pre></details>`).join('')}
-${run.lines.length > 0 ? `<details><summary>Log (${String(run.lines.length)})</summary><pre tabindex="0">${run.lines.map((line) => logLine(line, run.startedAt)).join('\n')}</pre></details>` : ''}
+${summary.map((text) => `<details><summary>Summary on the run's page</summary><pre tabindex="0" role="group" aria-label="Summary of ${escapeHtml(run.displayName)}">${escapeHtml(text)}</pre></details>`).join('')}
+${run.lines.length > 0 ? `<details><summary>Log (${String(run.lines.length)})</summary><pre tabindex="0" role="group" aria-label="Log of ${escapeHtml(run.displayName)}">${run.lines.map((line) => logLine(line, run.startedAt)).join('\n')}</pre></details>` : ''}
 </li>`;
 }
 

@@ -4,8 +4,8 @@ import { durationText } from './rehearsalReport';
 import { harmless, textStyle, type TextStyle } from './terminalText';
 
 export interface StoryPrinterOptions {
-  /** How many ordinary lines of a run are shown; errors and warnings always are. */
-  readonly linesPerRun: number;
+  /** How many ordinary lines of a run are shown, cut to a fair length; without it all are, whole. Issues always are. */
+  readonly linesPerRun?: number;
   readonly style?: TextStyle;
   readonly write?: (line: string) => void;
 }
@@ -25,7 +25,7 @@ const MAX_LINE = 160;
 export class StoryPrinter implements JobListener {
   readonly #style: TextStyle;
   readonly #write: (line: string) => void;
-  readonly #limit: number;
+  readonly #limit: number | undefined;
   #shown = 0;
   #held = 0;
 
@@ -54,12 +54,12 @@ export class StoryPrinter implements JobListener {
     const line = readable(text);
     // Issues come by `issue`, with their own mark.
     if (line === undefined || /^##\[(?:error|warning)\]/.test(text)) return;
-    if (this.#shown >= this.#limit) {
+    if (this.#limit !== undefined && this.#shown >= this.#limit) {
       this.#held += 1;
       return;
     }
     this.#shown += 1;
-    this.#write(`      ${this.#style.faint(cut(line))}`);
+    this.#write(`      ${this.#style.faint(this.#limit === undefined ? line : cut(line))}`);
   }
 
   issue(_run: RunInfo, { type, message }: Issue): void {

@@ -79,6 +79,15 @@ describe('the story', () => {
     assert.deepEqual(written, ['  ▸ a', '      One', '      debug: two', '      error: bad', '      … 1 more in the report', '  ✖ Failed 2.5 s', '  – b: skipped']);
   });
 
+  it('shows all lines, whole, where it has no limit', () => {
+    const written: string[] = [];
+    const printer = new StoryPrinter({ style: plain, write: (line) => written.push(line) });
+    printer.runStarted(run('a', 'Succeeded'));
+    for (let line = 0; line < 20; line++) printer.logLine(run('a', 'Succeeded'), { at: 0, text: 'x'.repeat(300) });
+    assert.equal(written.length, 21);
+    assert.equal(written.at(-1)?.trim().length, 300);
+  });
+
   it('has colours only on a terminal and never against NO_COLOR', () => {
     assert.equal(textStyle({ isTTY: true }, {}).bad('x'), '\u001b[31mx\u001b[39m');
     assert.equal(textStyle({ isTTY: true }, { NO_COLOR: '1' }).bad('x'), 'x');
