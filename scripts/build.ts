@@ -73,7 +73,7 @@ async function fingerprint(task: string): Promise<string> {
         .map((entry) => join(entry.parentPath, entry.name)),
     ),
   );
-  const single = ['package.json', 'package-lock.json', 'tsconfig.json', 'scripts/build.ts', 'scripts/newmanPatches.ts'];
+  const single = ['package.json', 'package-lock.json', 'tsconfig.json', 'scripts/build.ts', 'scripts/nativeFetch.ts', 'scripts/newmanPatches.ts'];
   for (const file of [...listed.flat().sort(), ...single.map((name) => join(root, name))]) {
     hash.update(`${file}\0`).update(await readFile(file));
   }
@@ -101,6 +101,7 @@ async function bundle(task: string, folder: string): Promise<string[]> {
     legalComments: 'none',
     logLevel: 'silent',
     logOverride: { 'empty-import-meta': 'error' },
+    alias: { 'node-fetch': join(root, 'scripts/nativeFetch.ts') },
     plugins: [patchNewman()],
   });
 

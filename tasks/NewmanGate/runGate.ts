@@ -30,15 +30,12 @@ interface Files {
 const MOST_FAILURES_KEPT = 50;
 const LONGEST_CONSOLE_LINE = 2000;
 
-/**
- * The gate: waits until the service is ready, runs the collection, publishes what came of it.
- * @param secrets values that must not be shown.
- */
-export async function runGate(agent: Agent, signal: AbortSignal, secrets: readonly string[]): Promise<TaskOutcome> {
+/** The gate: waits until the service is ready, runs the collection, publishes what came of it. */
+export async function runGate(agent: Agent, signal: AbortSignal): Promise<TaskOutcome> {
   try {
     const inputs = readInputs(agent);
     const files = await readFiles(inputs);
-    const result = await runAgainstTarget(agent, inputs, files, secrets, signal);
+    const result = await runAgainstTarget(agent, inputs, files, signal);
     return conclude(agent, result);
   } catch (error) {
     agent.setOutput('outcome', 'failed');
@@ -55,12 +52,12 @@ async function readFiles(inputs: GateInputs): Promise<Files> {
   };
 }
 
-async function runAgainstTarget(agent: Agent, inputs: GateInputs, files: Files, secrets: readonly string[], signal: AbortSignal): Promise<GateResult> {
+async function runAgainstTarget(agent: Agent, inputs: GateInputs, files: Files, signal: AbortSignal): Promise<GateResult> {
   // newman takes a third of a second to load: that time passes while the cluster answers.
   const [target, newman] = await Promise.all([inputs.target && openTarget(inputs.target, agent, signal), loadNewman()]);
   try {
     await waitForService(agent, inputs, target?.url, signal);
-    return await runCollection(newman, agent, inputs, files, target?.url, secrets, signal);
+    return await runCollection(newman, agent, inputs, files, target?.url, signal);
   } finally {
     await target?.close();
   }
@@ -95,7 +92,6 @@ async function runCollection(
   inputs: GateInputs,
   files: Files,
   targetUrl: string | undefined,
-  secrets: readonly string[],
   signal: AbortSignal,
 ): Promise<GateResult> {
   const { collection, iterationData } = files;
@@ -104,7 +100,7 @@ async function runCollection(
     environment: environment.values.filter(({ type }) => type === 'secret').map(({ key }) => key),
     collection: secretNames(collection.definition['variable']),
   };
-  const redactor = new Redactor([...secrets, ...declaredSecrets(environment.values, collection, names)]);
+  const redactor = new Redactor([...agent.secretValues, ...declaredSecrets(environment.values, collection, names)]);
   const name = redactor.redact(collection.name);
 
   const reportFile = join(agent.tempDirectory, `newman-gate-${randomUUID()}.xml`);

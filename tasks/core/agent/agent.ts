@@ -26,6 +26,8 @@ export interface Agent {
   serviceConnection(id: string): ServiceConnection | undefined;
   /** The proxy that the agent uses for this address, and the private CA it trusts. */
   network(url: string): AgentNetwork;
+  /** The values of all secret variables of the job: the agent masks them in the log, but not in files that a task writes. */
+  readonly secretValues: readonly string[];
   /** Emptied by the agent before and after a job, never between its steps. */
   readonly tempDirectory: string;
   readonly workingDirectory: string;

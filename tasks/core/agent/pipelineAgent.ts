@@ -7,6 +7,7 @@ import { UserError } from './userError';
 
 /** The agent that runs this process, through azure-pipelines-task-lib. */
 export function pipelineAgent(): Agent {
+  const secrets = secretValues(process.env);
   const lib = loadTaskLib();
   const stdout = process.stdout;
   const discard = new Writable({ write: (_chunk, _encoding, done) => done() });
@@ -38,6 +39,7 @@ export function pipelineAgent(): Agent {
     variable,
     serviceConnection: (id) => read(() => serviceConnection(lib, id)),
     network: (url) => read(() => network(lib, url)),
+    secretValues: secrets,
     tempDirectory: variable('Agent.TempDirectory') ?? os.tmpdir(),
     workingDirectory: variable('System.DefaultWorkingDirectory') ?? process.cwd(),
 
@@ -88,6 +90,11 @@ function loadTaskLib(): typeof TaskLib {
 }
 
 const UNCAUGHT = ['uncaughtException', 'unhandledRejection'];
+
+/** A Node task gets every secret variable as SECRET_<NAME>; task-lib takes them away when it loads, and lists none. */
+function secretValues(environment: NodeJS.ProcessEnv): string[] {
+  return Object.entries(environment).flatMap(([name, value]) => (/^SECRET_/i.test(name) && value ? [value] : []));
+}
 
 /** task-lib takes non-empty inputs into its vault; an empty one stays in the environment. */
 function emptyInput(name: string): string | undefined {

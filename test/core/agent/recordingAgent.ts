@@ -7,6 +7,7 @@ export interface RecordingAgentOptions {
   taskVariables?: Record<string, string>;
   connections?: ServiceConnection[];
   network?: AgentNetwork;
+  secretValues?: string[];
   tempDirectory?: string;
   workingDirectory?: string;
 }
@@ -25,11 +26,13 @@ export class RecordingAgent implements Agent {
   readonly summaries: string[] = [];
   readonly testResults: TestResults[] = [];
   readonly results: { result: TaskOutcome['result']; message: string }[] = [];
+  readonly secretValues: readonly string[];
   readonly tempDirectory: string;
   readonly workingDirectory: string;
 
   constructor(private readonly options: RecordingAgentOptions = {}) {
     this.taskVariables = { ...options.taskVariables };
+    this.secretValues = options.secretValues ?? [];
     this.tempDirectory = options.tempDirectory ?? '';
     this.workingDirectory = options.workingDirectory ?? process.cwd();
   }
