@@ -1,11 +1,11 @@
 import type { Container, Deployment, KubernetesObject, Namespace, Pod, PodSpec, Probe, ReplicaSet, Secret, Service } from '../objects';
 
 /**
- * Fills in what the API server fills in, and drops fields that were sent as null (save `creationTimestamp` of a pod
- * template, which the server itself writes as null).
+ * Fills in what the API server fills in, and drops null, empty lists and empty maps, which do not outlive the server's
+ * own types (save `creationTimestamp` of a pod template, which it writes as null itself).
  */
 export function applyDefaults(object: KubernetesObject, allocateClusterIp: () => string): void {
-  dropNulls(object);
+  dropEmpty(object);
   switch (object.kind) {
     case 'Pod':
       defaultPod(object as Pod);
@@ -31,13 +31,17 @@ export function applyDefaults(object: KubernetesObject, allocateClusterIp: () =>
   }
 }
 
-function dropNulls(value: unknown): void {
-  if (Array.isArray(value)) value.forEach(dropNulls);
+/** Fields that are plain maps in the API's types; other empty objects mean something (`emptyDir: {}`). */
+const mapFields = new Set(['labels', 'annotations', 'nodeSelector', 'matchLabels', 'limits', 'requests', 'data', 'binaryData', 'stringData']);
+
+function dropEmpty(value: unknown): void {
+  if (Array.isArray(value)) value.forEach(dropEmpty);
   else if (typeof value === 'object' && value !== null) {
     const map = value as Record<string, unknown>;
     for (const [key, item] of Object.entries(map)) {
-      if (item === null) Reflect.deleteProperty(map, key);
-      else dropNulls(item);
+      const isEmpty = item === null || (Array.isArray(item) ? item.length === 0 : mapFields.has(key) && Object.keys(item as object).length === 0);
+      if (isEmpty) Reflect.deleteProperty(map, key);
+      else dropEmpty(item);
     }
   }
 }
