@@ -135,7 +135,7 @@ export class KubernetesClient {
     const started = Date.now();
     const patience = () => (this.reached ? (this.options.retryForMs ?? 300_000) : (this.options.firstContactMs ?? 6_000));
     const policy = retry(
-      handleWhen((error) => isRetriable(error, method) && Date.now() - started < patience()),
+      handleWhen((error) => !signal?.aborted && isRetriable(error, method) && Date.now() - started + askedPause(error) < patience()),
       { maxAttempts: Number.MAX_SAFE_INTEGER, backoff: { next: nextBackoff } },
     );
     try {
@@ -153,8 +153,12 @@ const exponential = new ExponentialBackoff<IRetryBackoffContext<unknown>>({ init
 /** Exponential with decorrelated jitter; never sooner than the server asked for. */
 function nextBackoff(context: IRetryBackoffContext<unknown>, inner = exponential.next()): Backoff {
   const error = 'error' in context.result ? context.result.error : undefined;
-  const asked = error instanceof ApiError ? (error.retryAfterMs ?? 0) : 0;
-  return { duration: Math.max(inner.duration, asked), next: (later) => nextBackoff(later, inner.next(later)) };
+  return { duration: Math.max(inner.duration, askedPause(error)), next: (later) => nextBackoff(later, inner.next(later)) };
+}
+
+/** What the server asked for by Retry-After, in milliseconds. */
+function askedPause(error: unknown): number {
+  return error instanceof ApiError ? (error.retryAfterMs ?? 0) : 0;
 }
 
 const PASSING_STATUSES = new Set([500, 502, 503, 504]);
@@ -184,9 +188,10 @@ export async function settleMutation<T>(send: () => Promise<T>, applied: () => P
     try {
       return await send();
     } catch (error) {
-      if (!mayHaveHappened(error) || attempt === attempts) throw error;
+      if (!mayHaveHappened(error)) throw error;
       const found = await applied();
       if (found !== undefined) return found;
+      if (attempt === attempts) throw error;
     }
   }
 }
@@ -202,7 +207,6 @@ async function readText(response: TransportResponse, server: string): Promise<st
   try {
     for await (const chunk of response.body) chunks.push(chunk as Buffer);
   } catch (error) {
-    if (error instanceof Error && !('code' in error)) throw error;
     throw new ConnectionError(server, 'ECONNRESET', 'the connection broke while the answer was read', true, { cause: error });
   }
   return Buffer.concat(chunks).toString('utf8');

@@ -30,11 +30,19 @@ export interface TransportResponse {
   readonly body: Readable;
 }
 
-const CONNECT_TIMEOUT_MS = 10_000;
-const ANSWER_TIMEOUT_MS = 30_000;
-/** Together they find a dead connection within 30 s, below the 35 s that the design allows a watch. */
-const PING_INTERVAL_MS = 15_000;
-const PING_TIMEOUT_MS = 15_000;
+/** How long the other side may keep silent, in milliseconds. */
+export interface TransportTimings {
+  readonly connect: number;
+  readonly answer: number;
+  readonly pingInterval: number;
+  readonly pingTimeout: number;
+  /** Without pings (HTTP/1.1) a watch is renewed this often, and one silent for longer than the limit is taken for dead. */
+  readonly watchRenewal: number;
+  readonly watchSilence: number;
+}
+
+/** A dead connection is found within 30 s by pings, within 33 s without: below the 35 s that a watch is allowed. */
+const TIMINGS: TransportTimings = { connect: 10_000, answer: 30_000, pingInterval: 15_000, pingTimeout: 15_000, watchRenewal: 25_000, watchSilence: 33_000 };
 const WINDOW_BYTES = 1024 * 1024;
 
 /**
@@ -49,7 +57,14 @@ export class Transport {
   private spare: net.Socket | undefined;
   private closed = false;
 
-  constructor(private readonly target: TransportTarget) {}
+  readonly timings: TransportTimings;
+
+  constructor(
+    private readonly target: TransportTarget,
+    timings: Partial<TransportTimings> = {},
+  ) {
+    this.timings = { ...TIMINGS, ...timings };
+  }
 
   get server(): string {
     return this.target.server.origin;
@@ -101,7 +116,7 @@ export class Transport {
     session.on('error', () => session.destroy());
     session.on('goaway', () => session.close());
     session.on('connect', () => session.setLocalWindowSize(WINDOW_BYTES));
-    keepPinging(session);
+    keepPinging(session, this.timings);
     this.session = session;
     return session;
   }
@@ -118,7 +133,7 @@ export class Transport {
         reject(error);
       };
       const onAbort = () => fail(abortReason(request.signal));
-      const timer = setTimeout(() => fail(this.broken('ETIMEDOUT', `no answer within ${ANSWER_TIMEOUT_MS / 1000} s`, true)), ANSWER_TIMEOUT_MS);
+      const timer = setTimeout(() => fail(this.broken('ETIMEDOUT', `no answer within ${this.timings.answer / 1000} s`, true)), this.timings.answer);
       const settle = () => {
         clearTimeout(timer);
         request.signal?.removeEventListener('abort', onAbort);
@@ -151,7 +166,7 @@ export class Transport {
         headers: { ...request.headers, ...(request.body === undefined ? {} : { 'content-length': String(Buffer.byteLength(request.body)) }) },
         signal: request.signal,
       });
-      outgoing.setTimeout(ANSWER_TIMEOUT_MS, () => outgoing.destroy(this.broken('ETIMEDOUT', `no answer within ${ANSWER_TIMEOUT_MS / 1000} s`, true)));
+      outgoing.setTimeout(this.timings.answer, () => outgoing.destroy(this.broken('ETIMEDOUT', `no answer within ${this.timings.answer / 1000} s`, true)));
       outgoing.on('error', (error: NodeJS.ErrnoException) => {
         if (request.signal?.aborted) reject(abortReason(request.signal));
         else reject(error instanceof ConnectionError ? error : this.broken(error.code ?? 'ECONNRESET', error.message, outgoing.socket?.connecting === false));
@@ -172,7 +187,8 @@ export class Transport {
       return spare && !spare.destroyed ? Promise.resolve(spare) : this.connectSocket(['http/1.1']);
     };
     const Pool = this.target.server.protocol === 'https:' ? https.Agent : http.Agent;
-    const pool = new Pool({ keepAlive: true, maxSockets: 8 });
+    // Unbounded: each watch holds a connection, and a bound would let a few of them starve everything else.
+    const pool = new Pool({ keepAlive: true });
     // Node's own connection would neither know the tunnel nor take over the spare socket.
     const connecting = pool as unknown as { createConnection: (options: unknown, done: (error: Error | null, socket?: Duplex) => void) => void };
     connecting.createConnection = (_options, done) => {
@@ -188,7 +204,9 @@ export class Transport {
     const raw = proxyUrl ? await this.tunnel(new URL(proxyUrl), `${server.hostname}:${port}`) : undefined;
     if (server.protocol !== 'https:') return this.connected(raw ?? net.connect({ host, port }), 'connect', raw !== undefined);
     const socket = tls.connect({
-      ...(raw ? { socket: raw } : { host, port }),
+      // Without the host a certificate for an IP address would be checked against 'localhost' in a tunnel.
+      host,
+      ...(raw ? { socket: raw } : { port }),
       ...(net.isIP(host) ? {} : { servername: host }),
       ...this.target.tls,
       ALPNProtocols: protocols,
@@ -198,13 +216,15 @@ export class Transport {
 
   private connected<T extends net.Socket>(socket: T, event: string, already: boolean): Promise<T> {
     socket.setNoDelay(true);
-    socket.setKeepAlive(true, PING_INTERVAL_MS);
+    socket.setKeepAlive(true, this.timings.pingInterval);
     if (already) return Promise.resolve(socket);
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => socket.destroy(this.broken('ETIMEDOUT', `no connection within ${CONNECT_TIMEOUT_MS / 1000} s`, false)), CONNECT_TIMEOUT_MS);
+      const timer = setTimeout(() => socket.destroy(this.broken('ETIMEDOUT', `no connection within ${this.timings.connect / 1000} s`, false)), this.timings.connect);
       socket.once(event, () => {
         clearTimeout(timer);
         socket.off('error', onError);
+        // It may break before it has a user, which must not end the process.
+        socket.on('error', () => undefined);
         resolve(socket);
       });
       const onError = (error: NodeJS.ErrnoException) => {
@@ -225,12 +245,14 @@ export class Transport {
         method: 'CONNECT',
         path: authority,
         headers: { host: authority, ...(proxy.username ? { 'proxy-authorization': `Basic ${Buffer.from(credentials).toString('base64')}` } : {}) },
-        timeout: CONNECT_TIMEOUT_MS,
+        timeout: this.timings.connect,
       });
       request.once('connect', (response, socket: net.Socket) => {
         if (response.statusCode === 200) return resolve(socket);
         socket.destroy();
-        reject(this.broken('PROXY_REFUSED', `the proxy ${proxy.host} refused the tunnel (${response.statusCode})`, false));
+        // A 5xx is said where the cluster is away for a while; anything else stays.
+        const code = (response.statusCode ?? 0) >= 500 ? 'PROXY_FAILED' : 'PROXY_REFUSED';
+        reject(this.broken(code, `the proxy ${proxy.host} refused the tunnel (${response.statusCode})`, false));
       });
       request.once('timeout', () => request.destroy(new Error('timed out')));
       request.once('error', (error: NodeJS.ErrnoException) => reject(this.broken(error.code ?? 'ECONNREFUSED', `the proxy ${proxy.host}: ${error.message}`, false)));
@@ -263,11 +285,11 @@ function raceAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined): Pro
   });
 }
 
-function keepPinging(session: http2.ClientHttp2Session): void {
+function keepPinging(session: http2.ClientHttp2Session, timings: TransportTimings): void {
   const timer = setInterval(() => {
-    const overdue = setTimeout(() => session.destroy(new Error('no answer to a ping')), PING_TIMEOUT_MS).unref();
+    const overdue = setTimeout(() => session.destroy(new Error('no answer to a ping')), timings.pingTimeout).unref();
     const sent = session.destroyed || session.ping(() => clearTimeout(overdue));
     if (!sent) clearTimeout(overdue);
-  }, PING_INTERVAL_MS).unref();
+  }, timings.pingInterval).unref();
   session.once('close', () => clearInterval(timer));
 }

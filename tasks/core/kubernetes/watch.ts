@@ -1,4 +1,5 @@
-import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { StringDecoder } from 'node:string_decoder';
 import { systemClock } from '../time/clock';
 import { ApiError, ConnectionError, isPassing } from './apiError';
 import type { KubernetesClient } from './client';
@@ -14,9 +15,6 @@ export interface WatchOptions {
 
 type WatchLine<T> = { type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR'; object: T & { code?: number; message?: string; reason?: string } };
 
-/** Without pings (HTTP/1.1) a watch is renewed this often, and one silent for longer than the limit is taken for dead. */
-const RENEWAL_SECONDS = 25;
-const SILENCE_LIMIT_MS = 33_000;
 const RESTART_PAUSE_MS = 500;
 
 /**
@@ -49,6 +47,7 @@ export async function observe<T extends KubernetesObject>(
         const list = await client.list<T>(path, { query: selectors, signal });
         refill(list.items, list.metadata?.resourceVersion);
       }
+      const began = performance.now();
       const lines = watchLines<T>(client, path, { ...selectors, resourceVersion }, signal);
       for await (const { type, object } of lines) {
         if (type === 'ERROR') throw new ApiError(object.code ?? 500, object.reason ?? '', object.message ?? '', `watch ${path}`);
@@ -58,6 +57,8 @@ export async function observe<T extends KubernetesObject>(
         else items.set(keyOf(object), object);
         changed([...items.values()]);
       }
+      // Something between us and the server may end each watch at once.
+      if (performance.now() - began < RESTART_PAUSE_MS) await pause(signal);
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof ApiError && (error.status === 410 || error.reason === 'Expired')) {
@@ -65,9 +66,14 @@ export async function observe<T extends KubernetesObject>(
         continue;
       }
       if (!isPassingFault(error)) throw error;
-      await systemClock.sleep(RESTART_PAUSE_MS * (0.5 + Math.random()), signal).catch(() => undefined);
+      await pause(signal);
     }
   }
+}
+
+/** Ends early, without an error, once the signal is aborted. */
+function pause(signal: AbortSignal): Promise<void> {
+  return systemClock.sleep(RESTART_PAUSE_MS * (0.5 + Math.random()), signal).catch(() => undefined);
 }
 
 function isPassingFault(error: unknown): boolean {
@@ -81,22 +87,40 @@ async function* watchLines<T>(
   selectors: Record<string, string | undefined>,
   signal: AbortSignal,
 ): AsyncGenerator<WatchLine<T>> {
-  const pinged = client.transport.detectsDeadConnections;
-  const query = { ...selectors, watch: true, allowWatchBookmarks: true, ...(pinged ? {} : { timeoutSeconds: RENEWAL_SECONDS }) };
+  const { transport } = client;
+  const { watchRenewal, watchSilence } = transport.timings;
+  const pinged = transport.detectsDeadConnections;
+  const query = { ...selectors, watch: true, allowWatchBookmarks: true, ...(pinged ? {} : { timeoutSeconds: Math.ceil(watchRenewal / 1000) }) };
   const { body } = await client.stream(path, { query, signal });
-  const server = client.transport.server;
-  const silence = pinged ? undefined : setTimeout(() => body.destroy(), SILENCE_LIMIT_MS);
+  const silence = pinged ? undefined : setTimeout(() => body.destroy(), watchSilence);
+  const broken = (why: string, cause: unknown) => new ConnectionError(transport.server, 'ECONNRESET', why, true, { cause });
   try {
-    // The server ends lines with \n; readline keeps characters whole across chunks.
-    for await (const line of createInterface({ input: body, crlfDelay: Infinity })) {
+    for await (const line of linesOf(body, broken)) {
       silence?.refresh();
-      if (line) yield JSON.parse(line) as WatchLine<T>;
+      try {
+        yield JSON.parse(line) as WatchLine<T>;
+      } catch (error) {
+        throw error instanceof SyntaxError ? broken('a watch broke off within a line', error) : error;
+      }
     }
-  } catch (error) {
-    if (error instanceof SyntaxError) throw new ConnectionError(server, 'ECONNRESET', 'a watch broke off within a line', true, { cause: error });
-    throw error;
   } finally {
     clearTimeout(silence);
     body.destroy();
   }
+}
+
+/** Split at \n alone, which is what the server ends lines with; characters stay whole across chunks. */
+async function* linesOf(body: Readable, broken: (why: string, cause: unknown) => ConnectionError): AsyncGenerator<string> {
+  const decoder = new StringDecoder('utf8');
+  let rest = '';
+  try {
+    for await (const chunk of body) {
+      const parts = (rest + decoder.write(chunk as Buffer)).split('\n');
+      rest = parts.pop() ?? '';
+      yield* parts.filter(Boolean);
+    }
+  } catch (error) {
+    throw broken('a watch broke off', error);
+  }
+  if (rest) yield rest;
 }
