@@ -1,5 +1,5 @@
 import * as fs from 'node:fs';
-import type * as tls from 'node:tls';
+import * as tls from 'node:tls';
 import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import type { Agent } from '../agent/agent';
 import { UserError } from '../agent/userError';
@@ -31,7 +31,7 @@ export function connectCluster(source: ClusterSource, agent: Agent, options: Cli
   };
   const transport = new Transport({
     server,
-    tls: tlsOptions(config, network.caFile),
+    tls: tlsOptions(config, network.caFile, nameOf(source)),
     proxyUrl: cluster.proxyUrl ?? network.proxyUrl ?? proxyOfEnvironment(server),
   });
   const context = config.getContextObject(config.getCurrentContext());
@@ -129,12 +129,14 @@ function nameOf(source: ClusterSource): string {
 }
 
 /** Only what client-node read from the config: its agents would open a connection per request. */
-function tlsOptions(config: KubeConfig, agentCaFile: string | undefined): tls.ConnectionOptions {
+function tlsOptions(config: KubeConfig, agentCaFile: string | undefined, from: string): tls.ConnectionOptions {
   const cluster = config.getCurrentCluster();
   const user = config.getCurrentUser();
-  const ca = contentOf(cluster?.caFile, cluster?.caData) ?? (agentCaFile ? fs.readFileSync(agentCaFile) : undefined);
-  const cert = contentOf(user?.certFile, user?.certData);
-  const key = contentOf(user?.keyFile, user?.keyData);
+  // The agent's CA stands beside the usual ones, which a `ca` alone would replace.
+  const agentCa = () => (agentCaFile ? [...tls.rootCertificates, readFile(agentCaFile, "the agent's configuration")] : undefined);
+  const ca = contentOf(cluster?.caFile, cluster?.caData, from) ?? agentCa();
+  const cert = contentOf(user?.certFile, user?.certData, from);
+  const key = contentOf(user?.keyFile, user?.keyData, from);
   return {
     ...(ca ? { ca } : {}),
     ...(cert ? { cert } : {}),
@@ -144,9 +146,18 @@ function tlsOptions(config: KubeConfig, agentCaFile: string | undefined): tls.Co
   };
 }
 
-function contentOf(file: string | undefined, data: string | undefined): Buffer | undefined {
+function contentOf(file: string | undefined, data: string | undefined, from: string): Buffer | undefined {
   if (data) return Buffer.from(data, 'base64');
-  return file ? fs.readFileSync(file) : undefined;
+  return file ? readFile(file, from) : undefined;
+}
+
+function readFile(file: string, from: string): Buffer {
+  try {
+    return fs.readFileSync(file);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? String(error);
+    throw new UserError(`The file ${file} that ${from} names cannot be read (${code})`, 'Put the file on the agent, or its content into the kubeconfig: `kubectl config view --raw --flatten` does.', { cause: error });
+  }
 }
 
 async function authorization(config: KubeConfig, agent: Agent, source: ClusterSource): Promise<Record<string, string>> {

@@ -19,7 +19,7 @@ const event = (message: string, fieldPath?: string): KubernetesEvent => ({
 const RPC = 'rpc error: code = Unknown desc = ';
 
 describe("a pod's verdict", () => {
-  const rows: [name: string, pod: Pod, kind: PodVerdict['kind'], reason: string | undefined, message?: RegExp, events?: KubernetesEvent[]][] = [
+  const rows: [name: string, pod: Pod, kind: PodVerdict['kind'], reason: string | undefined, message?: RegExp | undefined, events?: KubernetesEvent[]][] = [
     ['nothing reported yet', pod(), 'waiting', 'Pending'],
     ['ready', pod({ conditions: [{ type: 'Ready', status: 'True' }], containerStatuses: [container({ running: {} }, { ready: true })] }), 'ready', undefined],
     ['running, not ready yet', pod({ conditions: [{ type: 'Ready', status: 'False' }], containerStatuses: [container({ running: {} })] }), 'waiting', 'Pending'],

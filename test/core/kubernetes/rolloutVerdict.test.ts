@@ -17,7 +17,7 @@ const fatal: PodVerdict = { kind: 'fatal', reason: 'CrashLoopBackOff', message: 
 const oldPod = pod({}, { name: 'web-0', uid: 'pod-0', ownerReferences: [{ uid: 'rs-old', kind: 'ReplicaSet', name: 'web-old' }] });
 
 describe("a Deployment's rollout verdict", () => {
-  const rows: [name: string, verdict: () => RolloutVerdict, kind: RolloutVerdict['kind'], reason?: string, message?: RegExp][] = [
+  const rows: [name: string, verdict: () => RolloutVerdict, kind: RolloutVerdict['kind'], reason?: string | undefined, message?: RegExp][] = [
     ['all replicas are new and available', () => judge(deployment()), 'complete'],
     ['no replicas are wanted', () => judge(deployment({ spec: { replicas: 0 }, status: counts(0, 0, 0) })), 'complete'],
     ['one replica by default', () => judge({ ...deployment({ status: counts(1, 1, 1) }), spec: { selector: {}, template: template('app:2') } }), 'complete'],

@@ -55,7 +55,7 @@ for (const protocol of ['HTTP/2', 'HTTP/1.1'] as Protocol[]) {
       await until(
         'bc',
         scripted([list(5, 'a', 'b')], [
-          (lines) => [event('ADDED', 'c', 6), event('MODIFIED', 'b', 7), event('DELETED', 'a', 8)].forEach(lines.write),
+          (lines) => [event('ADDED', 'c', 6), event('MODIFIED', 'b', 7), event('DELETED', 'a', 8)].forEach((change) => lines.write(change)),
         ]),
         { labelSelector: 'app=web,tier in (a,b)', fieldSelector: 'metadata.name=x' },
       );

@@ -1,0 +1,83 @@
+import * as assert from 'node:assert/strict';
+import { diagnose, likelyCause, type DiagnosisSubject } from '../../../tasks/core/kubernetes/diagnosis';
+import type { Pod } from '../../../tasks/core/kubernetes/objects';
+import { ApiServer, type Answer, type SeenRequest } from './apiServer';
+import { pod } from './objectsMadeUp';
+
+const crashed = pod({ containerStatuses: [{ name: 'app', ready: false, restartCount: 3, state: { waiting: { reason: 'CrashLoopBackOff' } }, lastState: { terminated: { exitCode: 1 } } }] });
+const event = (second: number, type: string, reason: string, message: string) => ({ metadata: { name: `e${second}` }, involvedObject: {}, type, reason, message, lastTimestamp: `2026-01-01T00:00:0${second}Z` });
+const subject = (pods: Pod[], more: Partial<DiagnosisSubject> = {}): DiagnosisSubject => ({ workload: 'deployment/web', namespace: 'shop', reason: 'CrashLoopBackOff', message: 'it ended', pod: 'web-1', container: 'app', pods, ...more });
+const forbidden = (answer: Answer) => answer.json(403, { message: 'forbidden for this account' });
+
+describe('the diagnosis of a failed rollout', () => {
+  let server: ApiServer;
+  afterEach(() => server.stop());
+  const told = async (given: DiagnosisSubject, answers: { events: (answer: Answer) => void; log: (answer: Answer, request: SeenRequest) => void }) => {
+    server = await ApiServer.start('HTTP/2', (request, answer) => (request.path.endsWith('/log') ? answers.log(answer, request) : answers.events(answer)));
+    return diagnose(server.client(), given, new AbortController().signal);
+  };
+  const text = (lines: string[]) => (answer: Answer) => {
+    const log = answer.lines();
+    log.raw(lines.join('\n'));
+    log.end();
+  };
+
+  it('names workload, pod, container, image and reason, and shows the last events and log lines', async () => {
+    const lines = await told(subject([crashed]), {
+      events: (answer) => answer.json(200, { items: [event(3, 'Warning', 'BackOff', 'Back-off\nrestarting'), event(1, 'Normal', 'Pulled', 'fine'), event(2, 'Warning', 'Failed', 'oops')] }),
+      log: text(['starting', '', 'no database']),
+    });
+    assert.deepEqual(lines, [
+      'deployment/web in namespace shop: CrashLoopBackOff: it ended',
+      'pod web-1, container app, image app:2',
+      `Likely: ${likelyCause('CrashLoopBackOff')}`,
+      'event Failed: oops',
+      'event BackOff: Back-off restarting',
+      'log starting',
+      'log no database',
+    ]);
+    assert.deepEqual(server.requests.filter((request) => request.path.endsWith('/log')).map((request) => request.query.get('previous')), ['true']);
+  });
+
+  it('reads the other log where the kubelet has moved it meanwhile', async () => {
+    const lines = await told(subject([crashed]), {
+      events: (answer) => answer.json(200, { items: [] }),
+      log: (answer, request) => (request.query.has('previous') ? answer.json(400, { message: 'previous terminated container not found' }) : text(['here'])(answer)),
+    });
+    assert.equal(lines.at(-1), 'log here');
+  });
+
+  it('has at most 20 lines, none too long', async () => {
+    const lines = await told(subject([crashed]), {
+      events: (answer) => answer.json(200, { items: Array.from({ length: 9 }, (_, second) => event(second, 'Warning', 'BackOff', 'x'.repeat(900))) }),
+      log: text(Array.from({ length: 200 }, () => 'y'.repeat(900))),
+    });
+    assert.ok(lines.length <= 20 && lines.every((line) => line.length <= 300));
+  });
+
+  it('notes what it may not read', async () => {
+    const lines = await told(subject([crashed]), { events: forbidden, log: forbidden });
+    assert.equal(lines.filter((line) => /^\(no events: .*403 \(forbidden for this account\)/.test(line)).length, 1);
+    assert.equal(lines.filter((line) => /^\(no log: .*403/.test(line)).length, 1);
+  });
+
+  it('asks for no log of a container that never ran', async () => {
+    const pulling = pod({ containerStatuses: [{ name: 'app', ready: false, restartCount: 0, state: { waiting: { reason: 'ErrImagePull' } } }] });
+    const lines = await told(subject([pulling]), { events: (answer) => answer.json(200, { items: [] }), log: () => assert.fail('asked for a log') });
+    assert.ok(lines.every((line) => !/^\(?(log|no log) ?/.test(line)));
+  });
+
+  it('does without a pod', async () => {
+    assert.equal((await told(subject([], { pod: undefined, container: undefined, reason: 'FailedCreate' }), { events: forbidden, log: forbidden })).length, 2);
+    assert.equal(server.requests.length, 0);
+  });
+});
+
+describe('the likely cause', () => {
+  const reasons = ['ErrImagePull', 'InvalidImageName', 'ErrImageNeverPull', 'CreateContainerConfigError', 'CreateContainerError', 'CrashLoopBackOff', 'OOMKilled', 'Unschedulable', 'FailedCreate', 'ProgressDeadlineExceeded', 'Deleted'];
+  it('is told for each reason of the failure matrix, each its own', () => {
+    const causes = new Set(reasons.map(likelyCause));
+    assert.equal(causes.size, reasons.length);
+    assert.ok(!causes.has(likelyCause('never heard of')));
+  });
+});
