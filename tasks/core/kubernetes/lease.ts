@@ -107,7 +107,14 @@ function keep(client: KubernetesClient, path: string, taken: Lease, options: Lea
     while (!stop.signal.aborted) {
       await systemClock.sleep((options.durationSeconds * 1000) / 3, stop.signal);
       const renewal = { metadata: { resourceVersion: version }, spec: { renewTime: microTime() } };
-      version = (await client.patch<Lease>(path, 'merge', renewal, { signal: stop.signal })).metadata.resourceVersion;
+      const renewed = await settleMutation(
+        () => client.patch<Lease>(path, 'merge', renewal, { signal: stop.signal }),
+        async () => {
+          const found = await client.get<Lease>(path, { signal: stop.signal });
+          return found.spec?.renewTime === renewal.spec.renewTime ? found : undefined;
+        },
+      );
+      version = renewed.metadata.resourceVersion;
     }
   })().catch(() => undefined);
   return {

@@ -1,6 +1,8 @@
 import * as assert from 'node:assert/strict';
+import { once, EventEmitter } from 'node:events';
 import type { Lease } from '../../../tasks/core/kubernetes/objects';
-import { isFree } from '../../../tasks/core/kubernetes/lease';
+import { acquireLease, isFree } from '../../../tasks/core/kubernetes/lease';
+import { ApiServer } from './apiServer';
 
 const NOW = Date.parse('2026-01-01T12:00:00Z');
 const lease = (spec: Lease['spec']): Lease => ({ metadata: { name: 'l' }, ...(spec ? { spec } : {}) });
@@ -25,4 +27,35 @@ describe('a lease is', () => {
     it(`${free ? 'free' : 'taken'}: ${state}`, () => assert.equal(isFree(subject, { holder: 'run-7/2', predecessor: 'run-7/' }, NOW), free));
   }
   it('not taken from a process with a like name where there was no predecessor', () => assert.equal(isFree(heldFor(0, 'run-7/1'), { holder: 'run-7/2' }, NOW), false));
+});
+
+describe('a held lease', () => {
+  it('goes on being renewed after an answer to a renewal was lost, and is given back as it then is', async () => {
+    const renewed = new EventEmitter();
+    let stored: Lease = { metadata: { name: 'l', uid: 'u', resourceVersion: '0' } };
+    let patches = 0;
+    let deletedVersion: string | undefined;
+    const store = (change: Partial<Lease>) => {
+      const resourceVersion = String(Number(stored.metadata.resourceVersion) + 1);
+      return (stored = { ...stored, spec: { ...stored.spec, ...change.spec }, metadata: { ...stored.metadata, resourceVersion } });
+    };
+    const server = await ApiServer.start('HTTP/2', ({ method, body }, answer) => {
+      const change = (body ? JSON.parse(body) : {}) as Lease & { preconditions?: { resourceVersion: string } };
+      if (method === 'GET') return stored.spec ? answer.json(200, stored) : answer.json(404, { message: 'absent' });
+      if (method === 'DELETE') {
+        deletedVersion = change.preconditions?.resourceVersion;
+        return answer.json(200, {});
+      }
+      if (method === 'PATCH' && change.metadata.resourceVersion !== stored.metadata.resourceVersion) return answer.json(409, { message: 'changed' });
+      store(change);
+      if (method === 'PATCH' && ++patches === 1) return answer.reset();
+      answer.json(200, stored);
+      if (patches === 3) renewed.emit('thrice');
+    });
+    const held = await acquireLease(server.client(), { namespace: 'shop', name: 'l', holder: 'run-7', durationSeconds: 0.3, waitMs: 0, signal: new AbortController().signal });
+    await once(renewed, 'thrice', { signal: AbortSignal.timeout(4_000) });
+    await held.release();
+    assert.equal(deletedVersion, stored.metadata.resourceVersion);
+    await server.stop();
+  });
 });
