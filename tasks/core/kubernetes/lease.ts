@@ -121,8 +121,18 @@ function keep(client: KubernetesClient, path: string, taken: Lease, options: Lea
     release: async () => {
       stop.abort(new Error('released'));
       await renewing;
-      const preconditions = { uid: taken.metadata.uid, resourceVersion: version };
-      await client.delete(path, { body: { apiVersion: 'v1', kind: 'DeleteOptions', preconditions }, signal: AbortSignal.timeout(3_000) }).catch(() => undefined);
+      const signal = AbortSignal.timeout(3_000);
+      const remove = (resourceVersion: string | undefined) => {
+        const preconditions = { uid: taken.metadata.uid, resourceVersion };
+        return client.delete(path, { body: { apiVersion: 'v1', kind: 'DeleteOptions', preconditions }, signal });
+      };
+      // A renewal that was stopped under way may have been carried out.
+      const removeRenewed = async (error: unknown) => {
+        if (!isConflict(error)) return;
+        const found = await client.get<Lease>(path, { signal });
+        if (found.spec?.holderIdentity === options.holder) await remove(found.metadata.resourceVersion);
+      };
+      await remove(version).catch(removeRenewed).catch(() => undefined);
     },
   };
 }

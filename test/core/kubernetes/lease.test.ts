@@ -44,6 +44,7 @@ describe('a held lease', () => {
       if (method === 'GET') return stored.spec ? answer.json(200, stored) : answer.json(404, { message: 'absent' });
       if (method === 'DELETE') {
         deletedVersion = change.preconditions?.resourceVersion;
+        if (deletedVersion !== stored.metadata.resourceVersion) return answer.json(409, { message: 'changed' });
         return answer.json(200, {});
       }
       if (method === 'PATCH' && change.metadata.resourceVersion !== stored.metadata.resourceVersion) return answer.json(409, { message: 'changed' });
