@@ -26,7 +26,11 @@ export function connectCluster(source: ClusterSource, agent: Agent, options: Cli
       config = loadConfig(source);
       headers = undefined;
     }
-    headers ??= authorization(config, agent, source);
+    headers ??= authorization(config, agent, source).catch((error: unknown) => {
+      // The next request asks anew: what gives the credentials may only have been busy.
+      headers = undefined;
+      throw error;
+    });
     return headers;
   };
   const transport = new Transport({

@@ -123,10 +123,14 @@ export class Transport {
 
   private sendHttp2(session: http2.ClientHttp2Session, request: TransportRequest): Promise<TransportResponse> {
     return new Promise((resolve, reject) => {
-      const stream = session.request(
-        { ...request.headers, ':method': request.method, ':path': request.path },
-        { endStream: request.body === undefined },
-      );
+      let stream: http2.ClientHttp2Stream;
+      try {
+        stream = session.request({ ...request.headers, ':method': request.method, ':path': request.path }, { endStream: request.body === undefined });
+      } catch (error) {
+        // The server has said goodbye since the session was taken.
+        const { code = 'ECONNRESET', message } = error as NodeJS.ErrnoException;
+        return reject(this.broken(code, message, false));
+      }
       const fail = (error: Error) => {
         settle();
         stream.destroy();
