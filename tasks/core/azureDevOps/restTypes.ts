@@ -24,9 +24,12 @@ export type Build = Fields<
     lastChangedDate?: string;
     requestedBy?: { id?: string; displayName?: string };
     requestedFor?: { id?: string; displayName?: string };
+    properties?: BuildProperties;
     _links?: { web?: { href?: string } };
   }
 >;
+
+export type BuildProperties = Record<string, { $value?: unknown }>;
 
 export type TimelineRecord = Fields<
   BuildInterfaces.TimelineRecord,
@@ -56,7 +59,7 @@ export type PipelineRunRequest = Pick<
 >;
 export type PipelineRun = Fields<
   PipelinesInterfaces.Run,
-  'id' | 'name' | 'variables',
+  'id' | 'name',
   { _links?: { web?: { href?: string } } }
 >;
 

@@ -62,6 +62,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
   TF215106: "Give the account the permission 'Queue builds' on the definition (Pipelines > … > Manage security), or use a service connection whose token may.",
   TF400813: 'The account is not known here or may not enter: check that the token belongs to this organization and that its account has access to the project.',
   VS30063: 'The token is not accepted for this organization: check its scopes (Build: read & execute, Release: read, write & execute), its organization and its end date.',
+  TF200016: "Check 'project' and that the account may see it; a job's own token sees other projects only where 'Limit job authorization scope to current project' is off.",
   TF400733: 'The service is throttling this account: run fewer requests at a time, or use another account.',
 };
 
