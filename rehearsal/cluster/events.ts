@@ -13,10 +13,17 @@ export interface EventSource {
   host?: string;
 }
 
+let sequence = BigInt(Date.now()) * 1_000_000n;
+
+/** Events are named by a time in nanoseconds; all recorders share one count, so that no two take the same name. */
+function nextNumber(): string {
+  sequence += 1n;
+  return sequence.toString(16);
+}
+
 /** Writes events as client-go's recorder does: the same event again only raises its count. */
 export class EventRecorder {
   private readonly known = new Map<string, { namespace: string; name: string }>();
-  private sequence = BigInt(Date.now()) * 1_000_000n;
 
   constructor(
     private readonly registry: Registry,
@@ -34,7 +41,7 @@ export class EventRecorder {
       });
       return;
     }
-    const name = `${object.metadata.name}.${(this.sequence++).toString(16)}`;
+    const name = `${object.metadata.name}.${nextNumber()}`;
     this.create(namespace, {
       metadata: { name },
       involvedObject: referenceTo(object, fieldPath),
@@ -55,7 +62,7 @@ export class EventRecorder {
   /** The newer form of events, which the scheduler writes: no count, no source, a time with microseconds. */
   recordAction(object: KubernetesObject, type: 'Normal' | 'Warning', reason: string, action: string, message: string): void {
     this.create(object.metadata.namespace ?? 'default', {
-      metadata: { name: `${object.metadata.name}.${(this.sequence++).toString(16)}` },
+      metadata: { name: `${object.metadata.name}.${nextNumber()}` },
       involvedObject: referenceTo(object),
       reason,
       message,

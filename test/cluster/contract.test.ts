@@ -1,33 +1,28 @@
-import type { KubernetesClient } from '../../tasks/core/kubernetes/client';
-import { connectCluster } from '../../tasks/core/kubernetes/connect';
-import { kubernetesContract, withToken } from '../contract/kubernetesContract';
-import { RecordingAgent } from '../core/agent/recordingAgent';
+import { kubernetesContract, withToken, type ContractClient } from '../contract/kubernetesContract';
 import { startRealCluster } from './realCluster';
 
 kubernetesContract('real cluster', async (namespace) => {
   const cluster = await startRealCluster();
-  const { client } = connectCluster({ kind: 'kubeconfig', text: cluster.kubeconfig, context: undefined, skipTlsVerify: false, from: 'the contract suite' }, new RecordingAgent());
   const definition = 'contracts.release-guard.example';
   return {
     kubeconfig: cluster.kubeconfig,
-    async limitedUser() {
+    async limitedUser(client) {
       const token = await limitedToken(client, namespace);
       return { kubeconfig: withToken(cluster.kubeconfig, token), user: `system:serviceaccount:${namespace}:limited` };
     },
-    async expiredVersion() {
+    async expiredVersion(client) {
       await defineResource(client, definition);
       // The server begins its history of a resource when the resource is defined; what lies before has expired.
       return { path: `/apis/release-guard.example/v1/namespaces/${namespace}/contracts`, resourceVersion: '1' };
     },
-    async close() {
+    async close(client) {
       await client.delete(`/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${definition}`);
-      client.close();
       await cluster.stop();
     },
   };
 });
 
-async function limitedToken(client: KubernetesClient, namespace: string): Promise<string> {
+async function limitedToken(client: ContractClient, namespace: string): Promise<string> {
   const rbac = `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}`;
   const accounts = `/api/v1/namespaces/${namespace}/serviceaccounts`;
   await client.create(accounts, { metadata: { name: 'limited' } });
@@ -42,7 +37,7 @@ async function limitedToken(client: KubernetesClient, namespace: string): Promis
   return answer.status.token;
 }
 
-async function defineResource(client: KubernetesClient, name: string): Promise<void> {
+async function defineResource(client: ContractClient, name: string): Promise<void> {
   await client.create('/apis/apiextensions.k8s.io/v1/customresourcedefinitions', {
     apiVersion: 'apiextensions.k8s.io/v1',
     kind: 'CustomResourceDefinition',

@@ -11,15 +11,17 @@ import { podLog } from '../../tasks/core/kubernetes/podLog';
 import { observe } from '../../tasks/core/kubernetes/watch';
 import { RecordingAgent } from '../core/agent/recordingAgent';
 
+export type ContractClient = KubernetesClient;
+
 /** A cluster as the suite wants it. */
 export interface ContractCluster {
   /** An administrator's, as text. */
   kubeconfig: string;
   /** A user who may only list and read pods in the suite's namespace. Called when that namespace is there. */
-  limitedUser(): Promise<{ kubeconfig: string; user: string }>;
+  limitedUser(client: KubernetesClient): Promise<{ kubeconfig: string; user: string }>;
   /** A collection and a version of it that is too old to watch from. */
-  expiredVersion(): Promise<{ path: string; resourceVersion: string }>;
-  close(): Promise<void>;
+  expiredVersion(client: KubernetesClient): Promise<{ path: string; resourceVersion: string }>;
+  close(client: KubernetesClient): Promise<void>;
 }
 
 /** Objects come as the API sends them; the suite looks into them freely. */
@@ -94,9 +96,10 @@ export function kubernetesContract(title: string, start: (namespace: string) => 
     });
 
     after(async () => {
-      await client?.delete(`/api/v1/namespaces/${namespace}`);
-      client?.close();
-      await cluster?.close();
+      if (!cluster) return;
+      await client.delete(`/api/v1/namespaces/${namespace}`);
+      await cluster.close(client);
+      client.close();
     });
 
     const configMap = (name: string, data: Record<string, string> = { a: '1' }) =>
@@ -285,9 +288,9 @@ export function kubernetesContract(title: string, start: (namespace: string) => 
         await deployment('strategic', { spec: { replicas: 0 }, container: { env: [{ name: 'A', value: '1' }] } });
         const containers = [{ name: 'main', env: [{ name: 'B', value: '2' }] }, { name: 'side', image }];
         const patched = await client.patch<Loose>(`${apps}/deployments/strategic`, 'strategic', { spec: { template: { spec: { containers } } } });
-        const byName = Object.fromEntries(patched.spec.template.spec.containers.map((container) => [container['name'], container]));
-        assert.deepEqual(Object.keys(byName).sort(), ['main', 'side']);
-        assert.deepEqual((byName['main']?.['env'] as { name: string }[]).map(({ name }) => name).sort(), ['A', 'B']);
+        const byName = new Map(patched.spec.template.spec.containers.map((container) => [container['name'], container]));
+        assert.deepEqual([...byName.keys()].sort(), ['main', 'side']);
+        assert.deepEqual((byName.get('main')?.['env'] as { name: string }[]).map(({ name }) => name).sort(), ['A', 'B']);
         const removed = await client.patch<Loose>(`${apps}/deployments/strategic`, 'strategic', { spec: { template: { spec: { containers: [{ name: 'side', $patch: 'delete' }] } } } });
         assert.deepEqual(removed.spec.template.spec.containers.map(({ name }) => name), ['main']);
       });
@@ -311,7 +314,7 @@ export function kubernetesContract(title: string, start: (namespace: string) => 
         await refused(remove({ uid: 'other' }), 409, 'Conflict', /the UID in the precondition \(other\) does not match the UID in record/);
         await refused(remove({ resourceVersion: '1' }), 409, 'Conflict', /the ResourceVersion in the precondition \(1\) does not match the ResourceVersion in record/);
         const answer = await remove({ uid: created.metadata.uid });
-        assert.equal((answer as unknown as { status: string }).status, 'Success');
+        assert.equal((answer as { status: string }).status, 'Success');
         await refused(client.get(`${core}/configmaps/guarded`), 404, 'NotFound', /not found/);
       });
 
@@ -382,7 +385,7 @@ export function kubernetesContract(title: string, start: (namespace: string) => 
       });
 
       it('say 410 Expired, within the stream, where the version is too old', async () => {
-        const { path, resourceVersion } = await cluster.expiredVersion();
+        const { path, resourceVersion } = await cluster.expiredVersion(client);
         const events = await eventsSince(path, { resourceVersion });
         assert.equal(events[0]?.type, 'ERROR');
         assert.equal(events[0].object.code, 410);
@@ -740,7 +743,7 @@ export function kubernetesContract(title: string, start: (namespace: string) => 
 
     describe('authorisation', () => {
       it('tells a user what it may not do', async () => {
-        const { kubeconfig, user } = await cluster.limitedUser();
+        const { kubeconfig, user } = await cluster.limitedUser(client);
         const limited = clientOf(kubeconfig);
         const inNamespace = (verb: string, resource: string, group = '') => `User "${user}" cannot ${verb} resource "${resource}" in API group "${group}" in the namespace "${namespace}"`;
         await limited.list(`${core}/pods`);
@@ -819,7 +822,7 @@ async function until<T>(look: () => Promise<T>, fits: (value: T) => boolean, wha
     }
     await delay(50);
   }
-  throw new Error(`gave up waiting for ${what}; last seen: ${JSON.stringify(last).slice(0, 3000)}`);
+  throw new Error(`gave up waiting for ${what}; last seen: ${JSON.stringify(last, (key, value: unknown) => (key === 'managedFields' ? undefined : value)).slice(-3000)}`);
 }
 
 async function gone(client: KubernetesClient, path: string): Promise<void> {

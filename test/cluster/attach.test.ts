@@ -1,0 +1,4 @@
+import { attachContract } from '../contract/attachContract';
+import { startRealCluster } from './realCluster';
+
+attachContract('real cluster', () => startRealCluster());
