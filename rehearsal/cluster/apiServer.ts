@@ -3,10 +3,11 @@ import { createSecureServer, type Http2SecureServer, type Http2ServerRequest, ty
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { WebSocketServer } from 'ws';
+import { WebSocketServer, type WebSocket } from 'ws';
 import { ApiError, badRequest, methodNotAllowed } from './apiStatus';
 import { authenticated, authorize, authorizePath, unauthorized, type TokenUser } from './api/authorization';
 import { discovery } from './api/discovery';
+import { attach, attachProtocols, attachRequest } from './api/attachRoute';
 import { servePodLog } from './api/podLogRoute';
 import { forwardPorts, portForwardProtocols, requestedPorts } from './api/portForwardRoute';
 import { isStream, json, statusReply, text, type Answer, type Reply, type Stream } from './api/reply';
@@ -25,12 +26,18 @@ export interface ApiServerOptions {
   kubelet: Kubelet;
   faults: FaultInjector;
   requests: RecordedRequest[];
+  /** Whether attach speaks v5.channel.k8s.io too. */
+  attachV5: boolean;
 }
 
 /** Serves the API over HTTPS, HTTP/2 and HTTP/1.1, with WebSockets on the latter. */
 export class ApiServer {
   private readonly server: Http2SecureServer;
-  private readonly sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, handleProtocols: (offered) => portForwardProtocols.find((known) => offered.has(known)) ?? false });
+  private readonly sockets = new WebSocketServer({
+    noServer: true,
+    perMessageDeflate: false,
+    handleProtocols: (offered, request) => this.protocols(request).find((known) => offered.has(known)) ?? false,
+  });
   private front: TcpFront | undefined;
   private address = '';
 
@@ -54,6 +61,11 @@ export class ApiServer {
     for (const socket of this.sockets.clients) socket.terminate();
     this.server.close();
     this.front?.close();
+  }
+
+  private protocols(request: IncomingMessage): readonly string[] {
+    const isAttach = /\/attach(?:\?|$)/.test(request.url ?? '');
+    return isAttach ? attachProtocols(this.options.attachV5) : portForwardProtocols;
   }
 
   private async serve(request: Http2ServerRequest | IncomingMessage, response: Http2ServerResponse): Promise<void> {
@@ -112,7 +124,7 @@ export class ApiServer {
       if (method !== 'GET') throw methodNotAllowed();
       return servePodLog(registry, kubelet, request);
     }
-    if (type.kind === 'Pod' && subresource === 'portforward') {
+    if (type.kind === 'Pod' && (subresource === 'portforward' || subresource === 'attach')) {
       registry.get<Pod>(type, request.namespace, request.name);
       throw badRequest('Upgrade request required');
     }
@@ -170,26 +182,58 @@ export class ApiServer {
     try {
       const user = this.authenticate(api);
       const resource = parseResourcePath(api);
-      if (resource?.type.kind !== 'Pod' || resource.subresource !== 'portforward') throw badRequest('Upgrade request refused: only port-forward speaks WebSocket here');
+      if (resource?.type.kind !== 'Pod' || !['portforward', 'attach'].includes(resource.subresource)) {
+        throw badRequest('Upgrade request refused: only port-forward and attach speak WebSocket here');
+      }
       authorize(user, { ...resource, verb: 'get' });
       const pod = registry.get<Pod>(resource.type, resource.namespace, resource.name);
-      const ports = requestedPorts(api.query);
-      if (!pod.spec.nodeName) throw badRequest(`pod ${pod.metadata.name} does not have a host assigned`);
+      const join = resource.subresource === 'attach' ? attaching(kubelet, pod, api.query) : forwarding(kubelet, pod, api.query);
+      if (typeof join !== 'function') {
+        refuse(socket, join);
+        return;
+      }
       const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
-      if (!offered.some((name) => portForwardProtocols.includes(name))) {
+      if (!offered.some((name) => this.protocols(request).includes(name))) {
         refuse(socket, text(403, ''));
         return;
       }
+      // As a real server may: the first frames come along with the handshake's answer, and a client must not miss them.
+      socket.cork();
       this.sockets.handleUpgrade(request, socket, head, (webSocket) => {
         webSocket.on('error', () => webSocket.terminate());
-        forwardPorts(webSocket, ports, pod.metadata.uid, (port) => kubelet.hostPort(pod, port));
+        join(webSocket);
         if (met.some((fault) => fault.kind === 'halfOpen')) this.front?.connection(request.socket.remotePort)?.freeze();
       });
+      socket.uncork();
     } catch (error) {
       const status = error instanceof ApiError ? error.status : new ApiError(500, 'InternalError', String(error)).status;
       refuse(socket, statusReply(status));
     }
   }
+}
+
+/** Joins a WebSocket to a pod. */
+type Join = (socket: WebSocket) => void;
+
+/** @throws the API server's refusals */
+function forwarding(kubelet: Kubelet, pod: Pod, query: URLSearchParams): Join {
+  const ports = requestedPorts(query);
+  checkHost(pod);
+  return (socket) => forwardPorts(socket, ports, pod.metadata.uid, (port) => kubelet.hostPort(pod, port));
+}
+
+/** @returns the kubelet's refusals, which are plain text @throws those of the API server */
+function attaching(kubelet: Kubelet, pod: Pod, query: URLSearchParams): Join | Reply {
+  const asked = attachRequest(pod, query);
+  checkHost(pod);
+  if (!asked.stdin && !asked.stdout && !asked.stderr) return text(400, 'you must specify at least 1 of stdin, stdout, stderr');
+  const target = kubelet.runnerOf(pod, asked.container)?.attachTarget;
+  if (!target) return text(500, `container ${asked.container} not found in pod ${pod.metadata.name}_${pod.metadata.namespace}`);
+  return (socket) => attach(socket, asked, target);
+}
+
+function checkHost(pod: Pod): void {
+  if (!pod.spec.nodeName) throw badRequest(`pod ${pod.metadata.name} does not have a host assigned`);
 }
 
 function faultyAnswer(met: ReturnType<FaultInjector['take']>): Reply | undefined {

@@ -36,6 +36,8 @@ export interface EmbeddedClusterOptions {
   timing?: Partial<KubeletTiming>;
   /** What the node has for pods. Default: 4 CPUs, 8 GiB, 110 pods. */
   allocatable?: Record<string, string>;
+  /** Whether attach speaks v5.channel.k8s.io too, as from Kubernetes 1.30 on; 1.20 has only v4. Default: false. */
+  attachV5?: boolean;
 }
 
 export interface EmbeddedCluster {
@@ -87,7 +89,7 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions = {})
 
   const token = randomBytes(24).toString('base64url');
   const users: TokenUser[] = [{ token, user: 'embedded-admin' }, ...(options.users ?? [])];
-  const server = new ApiServer({ key: certificate.key, cert: certificate.cert, users, registry, kubelet, faults, requests });
+  const server = new ApiServer({ key: certificate.key, cert: certificate.cert, users, registry, kubelet, faults, requests, attachV5: options.attachV5 ?? false });
   const url = await server.listen();
   const kubeconfigFor = (userToken: string, namespace = 'default'): string => kubeconfigText(url, certificate.cert, userToken, namespace);
   return {

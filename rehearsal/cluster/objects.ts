@@ -123,6 +123,10 @@ export interface Container {
   startupProbe?: Probe;
   lifecycle?: { preStop?: { exec?: { command?: string[] } }; postStart?: unknown };
   resources?: { requests?: Record<string, string | number>; limits?: Record<string, string | number> };
+  stdin?: boolean;
+  stdinOnce?: boolean;
+  tty?: boolean;
+  terminationMessagePath?: string;
 }
 
 export interface KeyToPath {
@@ -145,6 +149,7 @@ export interface PodSpec {
   volumes?: Volume[];
   restartPolicy?: 'Always' | 'OnFailure' | 'Never';
   terminationGracePeriodSeconds?: number;
+  activeDeadlineSeconds?: number;
   nodeName?: string;
   nodeSelector?: Record<string, string>;
   affinity?: {

@@ -65,7 +65,8 @@ function logOptions(name: string, query: URLSearchParams): LogOptions {
   };
 }
 
-function chosenContainer(pod: Pod, asked: string | null): string {
+/** The container that a request means. @throws 400 in the API server's words */
+export function chosenContainer(pod: Pod, asked: string | null): string {
   const names = (containers: readonly Container[] | undefined): string[] => (containers ?? []).map(({ name }) => name);
   const app = names(pod.spec.containers);
   const init = names(pod.spec.initContainers);

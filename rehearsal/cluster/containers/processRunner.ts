@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { constants } from 'node:os';
+import type { Writable } from 'node:stream';
 
 export interface ProcessExit {
   /** 128 + signal number where a signal ended it. */
@@ -9,6 +10,8 @@ export interface ProcessExit {
 
 export interface RunningProcess {
   exited: Promise<ProcessExit>;
+  /** Open until it is ended here; undefined where none was asked for. */
+  stdin: Writable | undefined;
   /** Signals the process and everything it has started. */
   signal(name: 'SIGTERM' | 'SIGKILL'): void;
 }
@@ -17,6 +20,8 @@ export interface ProcessOptions {
   command: readonly [string, ...string[]];
   cwd: string;
   env: Record<string, string>;
+  /** Whether it gets a standard input that stays open; else it reads an end at once. */
+  stdin?: boolean;
   output: (stream: 'stdout' | 'stderr', chunk: Buffer) => void;
 }
 
@@ -35,8 +40,9 @@ export class ProcessRunner {
   }
 
   /** @throws what spawning failed with (ENOENT, EACCES) */
-  async start({ command: [file, ...args], cwd, env, output }: ProcessOptions): Promise<RunningProcess> {
-    const child = spawn(file, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+  async start({ command: [file, ...args], cwd, env, stdin = false, output }: ProcessOptions): Promise<RunningProcess> {
+    const child = spawn(file, args, { cwd, env, detached: true, stdio: [stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'] });
+    child.stdin?.on('error', () => undefined);
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve);
       child.once('error', reject);
@@ -48,8 +54,8 @@ export class ProcessRunner {
     }
     this.groups.add(pid);
     this.tellGuard(`+${pid}`);
-    child.stdout.on('data', (chunk: Buffer) => output('stdout', chunk));
-    child.stderr.on('data', (chunk: Buffer) => output('stderr', chunk));
+    child.stdout?.on('data', (chunk: Buffer) => output('stdout', chunk));
+    child.stderr?.on('data', (chunk: Buffer) => output('stderr', chunk));
     // A container ends with its first process: what that has left behind goes with it, and so the pipes close.
     child.once('exit', () => killGroup(pid, 'SIGKILL'));
     const exited = new Promise<ProcessExit>((resolve) => {
@@ -60,7 +66,7 @@ export class ProcessRunner {
         resolve(number === undefined ? { code: code ?? 0 } : { code: 128 + number, signal: number });
       });
     });
-    return { exited, signal: (name) => killGroup(pid, name) };
+    return { exited, stdin: child.stdin ?? undefined, signal: (name) => killGroup(pid, name) };
   }
 
   /** Ends everything, at once. */

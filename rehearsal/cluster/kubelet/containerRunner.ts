@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ContainerLog } from '../containers/containerLog';
@@ -51,7 +51,21 @@ interface Launched {
   process: RunningProcess;
   place: ContainerPlace;
   cwd: string;
+  terminationFile: string;
 }
+
+/** What an attach to a running container is joined to. */
+export interface AttachTarget {
+  readonly container: Container;
+  readonly process: RunningProcess;
+  /** Calls back with what is written from now on. @returns what ends that */
+  readonly listen: (listener: OutputListener) => () => void;
+}
+
+export type OutputListener = (stream: 'stdout' | 'stderr', chunk: Buffer) => void;
+
+/** The kubelet cuts messages there. */
+const maxTerminationMessage = 4096;
 
 /** Runs one container of a pod: pulls, starts, probes, restarts, and ends it. */
 export class ContainerRunner {
@@ -65,6 +79,7 @@ export class ContainerRunner {
   private probes: ProbeWorker[] = [];
   private runs = 0;
   private killed: Promise<void> | undefined;
+  private readonly listeners = new Set<OutputListener>();
 
   constructor(
     readonly container: Container,
@@ -93,11 +108,28 @@ export class ContainerRunner {
       const exit = await this.runOnce();
       if (exit === undefined || this.stopping.signal.aborted) return exit;
       const ended = exit === 0;
-      if (policy === 'Never' || (ended && (policy === 'OnFailure' || this.kind === 'init'))) return exit;
+      if (policy === 'Never' || (ended && (policy === 'OnFailure' || this.kind === 'init'))) {
+        this.settle();
+        return exit;
+      }
       await this.backOff();
       if (this.stopping.signal.aborted) return exit;
       this.status.restartCount += 1;
     }
+  }
+
+  /** Undefined while it does not run. */
+  get attachTarget(): AttachTarget | undefined {
+    const { launched, container, listeners } = this;
+    if (!launched) return undefined;
+    return {
+      container,
+      process: launched.process,
+      listen: (listener) => {
+        listeners.add(listener);
+        return () => listeners.delete(listener);
+      },
+    };
   }
 
   /** SIGTERM, the grace, SIGKILL; a container that is not running only stops trying. */
@@ -157,7 +189,8 @@ export class ContainerRunner {
       startedAt = timestamp();
       this.running(containerID, image, startedAt);
       const exit = await this.launched.process.exited;
-      this.terminated(containerID, startedAt, exit);
+      const message = await readFile(this.launched.terminationFile, 'utf8').catch(() => '');
+      this.terminated(containerID, startedAt, exit, message.slice(0, maxTerminationMessage));
       await this.killed;
       this.killed = undefined;
       await this.sleep(this.host.timing.sync);
@@ -183,12 +216,12 @@ export class ContainerRunner {
     this.host.publish();
   }
 
-  private terminated(containerID: string, startedAt: string, exit: ProcessExit): void {
+  private terminated(containerID: string, startedAt: string, exit: ProcessExit, message: string): void {
     this.stopProbes();
     this.launched = undefined;
     this.log?.end();
     this.status.state = {
-      terminated: { exitCode: exit.code, reason: exit.code === 0 ? 'Completed' : 'Error', startedAt, finishedAt: timestamp(), containerID },
+      terminated: { exitCode: exit.code, reason: exit.code === 0 ? 'Completed' : 'Error', ...(message && { message }), startedAt, finishedAt: timestamp(), containerID },
     };
     this.status.ready = this.kind === 'init' && exit.code === 0;
     if (this.kind === 'app') this.status.started = false;
@@ -202,6 +235,15 @@ export class ContainerRunner {
     Object.assign(this.status, { containerID, image: parseReference(this.container.image) ?? this.container.image });
     this.waiting('RunContainerError', message);
     this.status.lastState = { terminated: { exitCode: 128, reason: 'StartError', message, startedAt, finishedAt: timestamp(), containerID } };
+  }
+
+  /** A container that could not be started and is not tried again shows that as its end. */
+  private settle(): void {
+    const { state, lastState } = this.status;
+    if (!state.waiting || !lastState.terminated) return;
+    this.status.state = { terminated: lastState.terminated };
+    this.status.lastState = {};
+    this.host.publish();
   }
 
   /** At once after the first crash, then ever later; the container waits in CrashLoopBackOff. */
@@ -270,10 +312,13 @@ export class ContainerRunner {
     const env = containerEnvironment(container, { ...host.environment, image: config.Env ?? [], hostPort: (port) => host.hostPort(port) });
     await mkdir(host.folder, { recursive: true });
     const root = await mountedRoot(container, rootfs, host.volumes, join(host.folder, `root-${this.runs++}`));
+    const terminationFile = join(host.folder, `termination-log-${this.runs}`);
+    await writeFile(terminationFile, '');
     const place: ContainerPlace = {
       root,
       env: { HOSTNAME: host.pod.metadata.name, HOME: host.folder, TMPDIR: host.folder, ...env, PATH: searchPath(root, config) },
       mounts: (container.volumeMounts ?? []).map(({ mountPath }) => mountPath),
+      files: new Map([[container.terminationMessagePath ?? '/dev/termination-log', terminationFile]]),
     };
     const cwd = join(root, container.workingDir ?? config.WorkingDir ?? '/');
     if (!existsSync(cwd)) throw new StartFailure(container.workingDir ?? '', `chdir to cwd ("${container.workingDir ?? config.WorkingDir ?? '/'}") set in config.json failed: no such file or directory`);
@@ -283,8 +328,12 @@ export class ContainerRunner {
     this.previousLog = this.log;
     this.log = log;
     try {
-      const process = await host.processes.start({ command, cwd, env: mapEnvironment(place), output: (stream, chunk) => log.append(stream, chunk) });
-      return { process, place, cwd };
+      const output: OutputListener = (stream, chunk) => {
+        log.append(stream, chunk);
+        for (const listener of this.listeners) listener(stream, chunk);
+      };
+      const process = await host.processes.start({ command, cwd, env: mapEnvironment(place), stdin: container.stdin ?? false, output });
+      return { process, place, cwd, terminationFile };
     } catch (error) {
       throw new StartFailure(words[0] ?? '', (error as NodeJS.ErrnoException).code === 'EACCES' ? 'permission denied' : error instanceof Error ? error.message : String(error));
     }

@@ -38,6 +38,9 @@ export class PodWorker {
   private podIP: string | undefined;
   private graceDeadline = Infinity;
   private ended: Promise<void> | undefined;
+  /** Why the pod as a whole has failed. */
+  private failure: { reason: string; message: string } | undefined;
+  private readonly deadline: NodeJS.Timeout | undefined;
 
   constructor(
     private pod: Pod,
@@ -48,6 +51,8 @@ export class PodWorker {
     const runner = (kind: 'init' | 'app') => (container: Container) => new ContainerRunner(container, this.hostOf(container, kind), kind, waiting);
     this.init = (pod.spec.initContainers ?? []).map(runner('init'));
     this.app = pod.spec.containers.map(runner('app'));
+    const seconds = pod.spec.activeDeadlineSeconds;
+    if (seconds !== undefined) this.deadline = setTimeout(() => void this.exceedDeadline(), seconds * 1000).unref();
   }
 
   async run(): Promise<void> {
@@ -58,6 +63,15 @@ export class PodWorker {
       if (code !== 0) return;
     }
     await Promise.all(this.app.map((runner) => runner.run()));
+    clearTimeout(this.deadline);
+  }
+
+  private async exceedDeadline(): Promise<void> {
+    this.failure = { reason: 'DeadlineExceeded', message: 'Pod was active on the node longer than the specified deadline' };
+    this.record('Normal', 'DeadlineExceeded', this.failure.message);
+    this.publish();
+    const grace = (this.pod.spec.terminationGracePeriodSeconds ?? 30) * 1000;
+    await Promise.all([...this.init, ...this.app].map((runner) => runner.stop(grace)));
   }
 
   /** Takes note of a change of the object; a deletion ends the pod within its grace. */
@@ -85,6 +99,7 @@ export class PodWorker {
   }
 
   private async terminate(graceMs: number, remove: boolean): Promise<void> {
+    clearTimeout(this.deadline);
     this.stopping.abort();
     await Promise.all([...this.init, ...this.app].map((runner) => runner.stop(graceMs)));
     await rm(this.folder, { recursive: true, force: true }).catch(() => undefined);
@@ -186,13 +201,16 @@ export class PodWorker {
       name,
       (pod) => ({
         ...pod,
-        status: podStatus(pod, {
-          init: copies(this.init),
-          app: copies(this.app),
-          hostIP: this.context.hostIP,
-          ...(this.podIP !== undefined && { podIP: this.podIP }),
-          startTime: this.startTime,
-        }),
+        status: {
+          ...podStatus(pod, {
+            init: copies(this.init),
+            app: copies(this.app),
+            hostIP: this.context.hostIP,
+            ...(this.podIP !== undefined && { podIP: this.podIP }),
+            startTime: this.startTime,
+          }),
+          ...(this.failure && { phase: 'Failed', ...this.failure }),
+        },
       }),
       { manager: 'kubelet', scope: 'status' },
     );

@@ -17,7 +17,7 @@ export async function openWebSocket(client: KubernetesClient, path: string, prot
     webSocket.once('unexpected-response', (_request, response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
-      response.on('end', () => {
+      response.on('close', () => {
         socket.destroy();
         const text = Buffer.concat(chunks).toString('utf8');
         reject(new ApiError(response.statusCode ?? 0, '', messageOf(text), describeRequest('GET', url.pathname)));
@@ -26,6 +26,9 @@ export async function openWebSocket(client: KubernetesClient, path: string, prot
     webSocket.once('error', reject);
     webSocket.once('open', () => {
       webSocket.off('error', reject);
+      // The first frames may come along with the handshake's answer: they wait until the caller can listen.
+      webSocket.pause();
+      setImmediate(() => webSocket.resume());
       resolve(webSocket);
     });
   });
