@@ -6,8 +6,10 @@ import { coreRoutes } from './coreRoutes';
 import { FaultInjector } from './faults';
 import { HttpFront, type Exchange, type RecordedRequest } from './httpFront';
 import { pipelineRoutes } from './pipelineRoutes';
+import { releaseRoutes } from './releaseRoutes';
+import { ReleaseStore, type CreatedRelease } from './releaseStore';
 import { RouteTable } from './routing';
-import type { BuildScenario, PipelineScenario } from './scenario';
+import type { BuildScenario, PipelineScenario, ReleaseScenario } from './scenario';
 import { Tokens, type Refusal } from './tokens';
 
 export interface AzureDevOpsOptions {
@@ -44,6 +46,21 @@ export interface SimulatedBuild {
   readonly ended: Promise<void>;
 }
 
+/** A release as a test looks at it. */
+export interface SimulatedRelease {
+  readonly id: number;
+  readonly name: string;
+  readonly definition: string;
+  readonly status: string;
+  readonly description: string;
+  readonly variables: Readonly<Record<string, string>>;
+  /** By alias. */
+  readonly artifacts: Readonly<Record<string, string>>;
+  readonly environments: readonly { readonly id: number; readonly name: string; readonly status: string; readonly attempts: number }[];
+  /** Those that wait for somebody. */
+  readonly pendingApprovals: readonly number[];
+}
+
 /** Stands in for the REST services of Azure DevOps (api-version 7.1) on 127.0.0.1. */
 export class AzureDevOpsSimulator {
   readonly faults = new FaultInjector();
@@ -51,6 +68,7 @@ export class AzureDevOpsSimulator {
   private readonly exchanges = new Set<(exchange: Exchange) => void>();
   private readonly fronts: HttpFront[] = [];
   private collection!: Collection;
+  private store!: ReleaseStore;
 
   private constructor(
     readonly tokens: Tokens,
@@ -73,7 +91,8 @@ export class AzureDevOpsSimulator {
     const releaseUrl = separateReleaseHost ? await front('release') : url;
     const collection = new Collection(url, releaseUrl, projects, clock, owner, pageSize);
     simulator.collection = collection;
-    routes = new RouteTable([coreRoutes, pipelineRoutes, buildRoutes, approvalRoutes].flatMap((make) => make(collection)));
+    simulator.store = new ReleaseStore(collection);
+    routes = new RouteTable([...[coreRoutes, pipelineRoutes, buildRoutes, approvalRoutes].flatMap((make) => make(collection)), ...releaseRoutes(simulator.store)]);
     return simulator;
   }
 
@@ -101,6 +120,16 @@ export class AzureDevOpsSimulator {
     return this.collection.addDefinition({ kind: 'classic', scenario });
   }
 
+  /** @returns its id. @throws Error on a scenario that no definition could have */
+  addReleaseDefinition(scenario: ReleaseScenario): number {
+    return this.store.addDefinition(scenario);
+  }
+
+  /** All releases, oldest first, as they are now. */
+  get releases(): SimulatedRelease[] {
+    return this.store.releases.map(releaseSnapshot);
+  }
+
   /** All runs, oldest first, as they are now. */
   get builds(): SimulatedBuild[] {
     return this.collection.builds.map(snapshot);
@@ -111,11 +140,20 @@ export class AzureDevOpsSimulator {
     return this.collection.approvals.map(({ id, runId, stage, status }) => ({ id, runId, stage, status }));
   }
 
-  /** Decides as a person would who looks at the web page. @throws Error where there is no such approval */
-  approve(id: string, decision: 'approved' | 'rejected' = 'approved', comment = ''): void {
-    const approval = this.collection.approvals.find((one) => one.id === id);
+  /**
+   * Decides as a person would who looks at the web page.
+   * @param id - a GUID of a YAML stage's approval, a number of a release's
+   * @throws Error where there is no such approval
+   */
+  approve(id: string | number, decision: 'approved' | 'rejected' = 'approved', comment = ''): void {
+    if (typeof id === 'string') {
+      const approval = this.collection.approvals.find((one) => one.id === id);
+      if (!approval) throw new Error(`There is no approval ${id}.`);
+      return approval.update(decision, comment);
+    }
+    const approval = this.store.releases.flatMap(({ run }) => run.environments.flatMap(({ approvals }) => approvals)).find((one) => one.id === id);
     if (!approval) throw new Error(`There is no approval ${id}.`);
-    approval.update(decision, comment);
+    approval.decision.decide(decision, comment);
   }
 
   /** Called with each request and its answer, in full. @returns what ends it */
@@ -127,6 +165,7 @@ export class AzureDevOpsSimulator {
   /** Cancels what runs, and closes the ports. */
   async stop(): Promise<void> {
     for (const { run } of this.collection.builds) run.cancel();
+    for (const { run } of this.store.releases) run.stop();
     await Promise.all(this.fronts.map((front) => front.close()));
   }
 }
@@ -145,5 +184,17 @@ function snapshot({ id, definition, buildNumber, branch, commit, run, variables,
     variables: Object.fromEntries(Object.entries(variables).map(([name, { value }]) => [name, value])),
     tags: [...tags],
     ended: run.ended,
+  };
+}
+
+function releaseSnapshot({ id, name, definition, run, description, variables, artifacts }: CreatedRelease): SimulatedRelease {
+  return {
+    id, name, description,
+    definition: definition.scenario.name,
+    status: run.status,
+    variables: Object.fromEntries(Object.entries(variables).map(([own, { value }]) => [own, value])),
+    artifacts: Object.fromEntries(artifacts.map(({ artifact, id: version }) => [artifact.alias, version])),
+    environments: run.environments.map((one) => ({ id: one.id, name: one.scenario.name, status: one.status, attempts: one.attempts.length })),
+    pendingApprovals: run.environments.flatMap(({ approvals }) => approvals.filter(({ decision }) => decision.status === 'pending').map((one) => one.id)),
   };
 }

@@ -14,7 +14,6 @@ const UNDOCUMENTED: readonly { method: string; path: RegExp; reason: string }[] 
   { method: 'GET', path: /^_apis\/connectionData$/i, reason: 'azure-devops-node-api calls it' },
   { method: 'GET', path: /^[^/]+\/_apis\/build\/builds\/\d+\/timeline$/i, reason: 'the latest timeline: timelineId is marked x-ms-required: false' },
   { method: 'GET', path: /^[^/]+\/_apis\/release\/approvals\/\d+$/i, reason: 'azure-devops-node-api calls it (getApproval)' },
-  { method: 'GET', path: /^[^/]+\/_apis\/release\/releases\/\d+\/environments\/\d+\/deployPhases\/\d+\/tasks$/i, reason: 'azure-devops-node-api calls it (getTasksForTaskGroup and getTasks)' },
   { method: 'GET', path: /^[^/]+\/_apis\/distributedtask\/environments(\/\d+)?$/i, reason: 'the route of pipelines/environments in 7.1' },
 ];
 
@@ -24,11 +23,12 @@ const SAME_ANSWER: readonly { path: RegExp; as: { file: string; definition: stri
   { path: /^[^/]+\/_apis\/release\/approvals\/\d+$/i, as: { file: 'release', definition: 'ReleaseApproval' } },
 ];
 
-/** Members that answers carry though the definition does not name them: each stands in the specification's own examples. */
+/** Members that answers carry though the definition does not name them: they stand in the specification's own examples, or in azure-devops-node-api's types. */
 const EXTRA_MEMBERS: Readonly<Record<string, readonly string[]>> = {
   ReleaseDefinition: ['url', '_links', 'projectReference'],
   Release: ['url'],
   Artifact: ['sourceId'],
+  ReleaseDeployPhase: ['id'],
 };
 
 /** Under which the definitions of a file refer to each other. */
