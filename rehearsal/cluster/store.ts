@@ -13,6 +13,9 @@ export interface Change {
   version: number;
 }
 
+/** Changes that are kept to resume watches from; older ones are compacted away, as etcd does by time. */
+const historyLimit = 20_000;
+
 /**
  * The objects, their one rising resourceVersion and the history that watches resume from: etcd's part.
  * Stored objects are never changed in place; whoever changes one works on a copy.
@@ -99,11 +102,18 @@ export class ObjectStore {
   /** A listener may write too: everybody hears of one change before the next. */
   private publish(change: Change): void {
     this.history.push(change);
+    if (this.history.length > historyLimit) {
+      const forgotten = this.history.splice(0, historyLimit / 2);
+      this.compacted = forgotten.at(-1)?.version ?? this.compacted;
+    }
     this.pending.push(change);
     if (this.pending.length > 1) return;
     for (let next = this.pending[0]; next; next = this.pending[0]) {
-      for (const listener of [...this.listeners]) listener(next);
-      this.pending.shift();
+      try {
+        for (const listener of [...this.listeners]) listener(next);
+      } finally {
+        this.pending.shift();
+      }
     }
   }
 }
