@@ -1,0 +1,5 @@
+/** Recorded cases that the stand-in does not follow, by version, with the reason. */
+export const unfollowed: Record<'1.24.0' | '1.28.3', Record<string, string>> = {
+  '1.24.0': {},
+  '1.28.3': {},
+};
