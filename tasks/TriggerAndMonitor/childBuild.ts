@@ -46,15 +46,17 @@ export class ChildBuild implements Child {
     const build = await builds.build(this.id, signal);
     const verdict = buildVerdict(build);
     const moved = verdict.phase !== this.phase || build.lastChangedDate !== this.lastChanged;
-    if (verdict.phase !== this.phase) agent.info(`The run ${describe(verdict.phase)}.`);
+    const newPhase = verdict.phase !== this.phase;
     this.phase = verdict.phase;
     this.lastChanged = build.lastChangedDate;
+    if (newPhase && verdict.result === undefined) agent.info(`The run ${describe(verdict.phase)}.`);
     const begun = build.status !== 'notStarted' && build.status !== 'postponed';
     if (begun && (moved || clock.now() >= this.nextTimeline)) {
       await this.readTimeline(signal);
       const pause = Math.max(TIMELINE_MIN_MS, Math.min(TIMELINE_MAX_MS, (clock.now() - this.startedAt) / 10));
       this.nextTimeline = clock.now() + pause;
     }
+    if (newPhase && verdict.result !== undefined) agent.info(`The run ${describe(verdict.phase)}.`);
     return verdict;
   }
 
