@@ -11,6 +11,7 @@ const FILES = ['core', 'pipelines', 'build', 'pipelinesApproval', 'pipelinesChec
 
 /** Operations that the services have though no specification names them, and where they are known from. */
 const UNDOCUMENTED: readonly { method: string; path: RegExp; reason: string }[] = [
+  { method: 'GET', path: /^_signin$/i, reason: 'where a refused client is sent to' },
   { method: 'GET', path: /^_apis\/connectionData$/i, reason: 'azure-devops-node-api calls it' },
   { method: 'GET', path: /^[^/]+\/_apis\/build\/builds\/\d+\/timeline$/i, reason: 'the latest timeline: timelineId is marked x-ms-required: false' },
   { method: 'GET', path: /^[^/]+\/_apis\/release\/approvals\/\d+$/i, reason: 'azure-devops-node-api calls it (getApproval)' },
