@@ -5,6 +5,9 @@ import { guidFrom } from './identity';
 import { bodyObject, list, objectOf, page, type Answer, type Route, type ServiceRequest } from './routing';
 import { serviceErrors } from './serviceError';
 
+/** As the service names them in its refusals. */
+const PERMISSIONS = { queueBuilds: 'Queue builds', stopBuilds: 'Stop builds', updateBuildInformation: 'Update build information' } as const;
+
 /** Builds and build definitions: of YAML pipelines and of classic ones. */
 export function buildRoutes(collection: Collection): Route[] {
   const iso = (time: number) => new Date(time).toISOString();
@@ -130,8 +133,8 @@ export function buildRoutes(collection: Collection): Route[] {
     };
   };
 
-  const checkQueueRight = ({ user }: ServiceRequest, { id, scenario, project: { name } }: Definition) => {
-    if (user.denies.includes('queueBuilds')) throw serviceErrors.queueBuildsDenied(user.owner, `${id}:${scenario.name}`, name);
+  const checkRight = ({ user }: ServiceRequest, { id, scenario, project: { name } }: Definition, permission: keyof typeof PERMISSIONS) => {
+    if (user.denies.includes(permission)) throw serviceErrors.buildDenied(user.owner, PERMISSIONS[permission], `${id}:${scenario.name}`, name);
   };
 
   const queueBuild = (request: ServiceRequest): Answer => {
@@ -139,7 +142,7 @@ export function buildRoutes(collection: Collection): Route[] {
     const id = request.query.number('definitionId') ?? objectOf(body.definition).id;
     if (typeof id !== 'number') throw serviceErrors.invalidArgument('Value cannot be null. Parameter name: build.Definition');
     const definition = definitionOf(request, id);
-    checkQueueRight(request, definition);
+    checkRight(request, definition, 'queueBuilds');
     if (request.user.denies.includes('repository')) throw serviceErrors.repositoryMissing(repositoryOf(definition.scenario));
     if (definition.scenario.disabled) throw serviceErrors.definitionDisabled(definition.scenario.name);
     const options = {
@@ -159,13 +162,16 @@ export function buildRoutes(collection: Collection): Route[] {
 
   const patchBuild = (request: ServiceRequest): Answer => {
     const queued = buildOf(request);
-    checkQueueRight(request, queued.definition);
     if (request.query.boolean('retry')) {
+      checkRight(request, queued.definition, 'queueBuilds');
       queued.run.retryFailedStages();
     } else {
       const status = textOf(bodyObject(request).status);
       if (status !== undefined && status.toLowerCase() !== 'cancelling') throw serviceErrors.buildStateInvalid(`The status of build ${queued.id} cannot be set to ${status}.`);
-      if (status !== undefined) queued.run.cancel();
+      if (status !== undefined) {
+        checkRight(request, queued.definition, 'stopBuilds');
+        queued.run.cancel();
+      }
     }
     return { json: build(queued) };
   };
@@ -235,6 +241,7 @@ export function buildRoutes(collection: Collection): Route[] {
 
   const changeTags = (change: (tags: string[], request: ServiceRequest) => void) => (request: ServiceRequest): Answer => {
     const queued = buildOf(request);
+    if (request.method !== 'GET') checkRight(request, queued.definition, 'updateBuildInformation');
     change(queued.tags, request);
     return list(queued.tags);
   };
@@ -280,9 +287,10 @@ export function buildRoutes(collection: Collection): Route[] {
     route('PATCH', one, patchBuild),
     route('PATCH', `${one}/stages/{stageRefName}`, (request) => {
       const queued = buildOf(request);
-      checkQueueRight(request, queued.definition);
       const { state, forceRetryAllJobs } = bodyObject(request);
-      queued.run.updateStage(request.params.stageRefName ?? '', typeof state === 'string' ? state.toLowerCase() : '', forceRetryAllJobs === true);
+      const wanted = textOf(state)?.toLowerCase() ?? '';
+      checkRight(request, queued.definition, wanted === 'cancel' ? 'stopBuilds' : 'queueBuilds');
+      queued.run.updateStage(request.params.stageRefName ?? '', wanted, forceRetryAllJobs === true);
       return { status: 204 };
     }),
     route('GET', `${one}/timeline`, timeline),
@@ -310,6 +318,7 @@ export function buildRoutes(collection: Collection): Route[] {
     route('GET', `${one}/properties`, (request) => ({ json: wrappedProperties(buildOf(request), request.query.list('filter')) })),
     route('PATCH', `${one}/properties`, (request) => {
       const queued = buildOf(request);
+      checkRight(request, queued.definition, 'updateBuildInformation');
       changeProperties(queued.properties, request);
       return { json: wrappedProperties(queued) };
     }),

@@ -233,32 +233,39 @@ export class BuildRun {
       return 'canceled';
     }
     this.begin(phase);
+    try {
+      await this.options.clock.sleep(job.agentDelay ?? 0, stage.cancel.signal);
+    } catch {
+      this.skipJob(stage, job);
+      this.finish(phase, 'canceled');
+      return 'canceled';
+    }
     this.begin(record);
     record.workerName = 'Agent 1';
     const { id: runId, variables, parameters, branch, clock, cancelDelay } = this.options;
     const written: RunLog[] = [];
     const steps = job.tasks.map((scenario) => ({ scenario, record: this.stepRecord(this.record(this.taskId(stage, job, scenario)), written) }));
     const result = await runSteps(steps, { runId, attempt: stage.attempt, variables, parameters, branch }, { clock, signal: stage.cancel.signal, cancelDelay });
-    const whole = this.newLog();
+    const whole = new RunLog(this.options.now);
     whole.lines.push(...written.flatMap(({ lines }) => lines));
-    record.logId = whole.id;
+    record.logId = this.upload(whole);
     this.finish(record, result);
     this.finish(phase, result);
     return result;
   }
 
-  /** A step's log stands in the timeline once the step has ended, as the agent uploads it then. */
+  /** As the agent uploads it then, a step's log stands in the timeline once the step has ended. */
   private stepRecord(record: TimelineRecord, written: RunLog[]): StepRecord {
     let log: RunLog | undefined;
     return {
       started: () => {
         this.begin(record);
-        log = this.newLog();
+        log = new RunLog(this.options.now);
         written.push(log);
         return log;
       },
       ended: (result, issues) => {
-        record.logId = log?.id;
+        record.logId = log && this.upload(log);
         addIssues(record, issues);
         this.finish(record, result);
       },
@@ -325,10 +332,9 @@ export class BuildRun {
     this.changed();
   }
 
-  private newLog(): RunLog {
-    const log = new RunLog(this.logs.length + 1, this.options.now);
+  private upload(log: RunLog): number {
     this.logs.push(log);
-    return log;
+    return (log.id = this.logs.length);
   }
 
   private stageId({ scenario, attempt }: RunStage): string {

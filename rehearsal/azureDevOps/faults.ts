@@ -1,10 +1,13 @@
 /** What a rule does to a request it matches. */
 export type Fault =
+  /** On the simulator's clock. */
   | { kind: 'latency'; milliseconds: number }
   /** Answered so without being carried out; 429 as blocked by the rate limit. */
   | { kind: 'status'; code: number; retryAfterSeconds?: number }
   /** Carried out and answered as ever, with a Retry-After that says to slow down. */
   | { kind: 'slowDown'; retryAfterSeconds: number }
+  /** Neither carried out nor answered; the connection stays open. */
+  | { kind: 'silence' }
   /** Answered as if the token had expired. */
   | { kind: 'signIn' }
   /** The TCP connection is reset; `after`: the request has been carried out, only its answer is lost. */

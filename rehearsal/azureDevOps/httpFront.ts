@@ -105,9 +105,8 @@ export class HttpFront {
     const met = faults.take(method, query ? `${path}?${query}` : path);
     for (const fault of met) if (fault.kind === 'latency') await clock.sleep(fault.milliseconds);
     if (met.some((fault) => fault.kind === 'reset' && fault.when === 'before')) return void request.socket.resetAndDestroy();
+    if (met.some(({ kind }) => kind === 'silence')) return;
     const reply = faultReply(met) ?? (met.some(({ kind }) => kind === 'signIn') ? this.signIn(this.options.tokens.refusal) : await this.reply(request, method, url, path, inside, text, body));
-    if (met.some((fault) => fault.kind === 'reset' && fault.when === 'after')) return void request.socket.resetAndDestroy();
-
     for (const notify of this.options.exchanges) {
       notify({
         method, path, query,
@@ -119,7 +118,10 @@ export class HttpFront {
         answerBody: reply.value,
       });
     }
-    response.writeHead(reply.status, { ...reply.headers, ...slowDownHeaders(met), 'content-length': Buffer.byteLength(reply.body) });
+    if (met.some((fault) => fault.kind === 'reset' && fault.when === 'after')) return void request.socket.resetAndDestroy();
+    // Clients reckon with the server's time.
+    const date = new Date(clock.now()).toUTCString();
+    response.writeHead(reply.status, { ...reply.headers, ...slowDownHeaders(met), date, 'content-length': Buffer.byteLength(reply.body) });
     response.end(reply.body);
   }
 

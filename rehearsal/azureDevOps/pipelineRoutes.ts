@@ -84,7 +84,7 @@ export function pipelineRoutes(collection: Collection): Route[] {
     const options = runOptions(bodyObject(request));
     const { user } = request;
     const name = `${definition.id}:${definition.scenario.name}`;
-    if (user.denies.includes('queueBuilds')) throw serviceErrors.queueBuildsDenied(user.owner, name, definition.project.name);
+    if (user.denies.includes('queueBuilds')) throw serviceErrors.buildDenied(user.owner, 'Queue builds', name, definition.project.name);
     if (user.denies.includes('repository')) throw serviceErrors.repositoryMissing(definition.scenario.repository ?? definition.scenario.name);
     if (definition.scenario.disabled) throw serviceErrors.definitionDisabled(definition.scenario.name);
     const { variables, messages } = collection.findObjections(definition, options);

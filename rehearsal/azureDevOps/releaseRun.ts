@@ -411,7 +411,7 @@ export class ReleaseRun {
   }
 
   private stepRecord(environment: ReleaseEnvironment, attempt: DeploymentAttempt, task: ReleaseTaskRun): StepRecord {
-    const log = new RunLog(task.id, () => this.now());
+    const log = new RunLog(() => this.now());
     return {
       started: () => {
         task.status = 'inProgress';

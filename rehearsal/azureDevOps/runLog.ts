@@ -1,13 +1,12 @@
 /** Lines of one step, each with the time at which it was written, as the services keep them. */
 export class RunLog {
+  /** 0 until the log has been uploaded. */
+  id = 0;
   readonly lines: string[] = [];
   readonly createdOn: number;
   lastChangedOn: number;
 
-  constructor(
-    readonly id: number,
-    private readonly now: () => number,
-  ) {
+  constructor(private readonly now: () => number) {
     this.createdOn = now();
     this.lastChangedOn = this.createdOn;
   }

@@ -38,6 +38,8 @@ export interface JobScenario {
   displayName?: string;
   /** Jobs of the same stage. Default: none, so that jobs run side by side. */
   dependsOn?: readonly string[];
+  /** Waiting for an agent: the run is in progress, the job pending. Default 0. */
+  agentDelay?: number;
   tasks: readonly TaskScenario[];
 }
 
@@ -103,7 +105,7 @@ interface RunnableScenario {
   /** Branches of its repository, short. Default: main. The first one is the default branch. */
   branches?: readonly string[];
   repository?: string;
-  /** Waiting for an agent. Default 0. */
+  /** Until the service starts the run. Default 0. */
   queueDelay?: number;
   /** How long running steps take to stop after a cancel. Default 0. */
   cancelDelay?: number;

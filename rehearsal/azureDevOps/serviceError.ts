@@ -112,10 +112,10 @@ export const serviceErrors = {
   stageMissing: (name: string, id: number) =>
     new ServiceError(404, `The stage ${name} of build ${id} could not be found.`, `${BUILD}.StageNotFoundException, ${BUILD_ASSEMBLY}`),
   logMissing: (id: number) => new ServiceError(404, `The requested build log ${id} could not be found.`, `${BUILD}.BuildLogNotFoundException, ${BUILD_ASSEMBLY}`),
-  queueBuildsDenied: (user: string, definition: string, project: string) =>
+  buildDenied: (user: string, permission: string, definition: string, project: string) =>
     new ServiceError(
       403,
-      `TF215106: Access denied. ${user} needs Queue builds permissions for build pipeline ${definition} in team project ${project} to perform the action. For more information, contact the Azure DevOps administrator.`,
+      `TF215106: Access denied. ${user} needs ${permission} permissions for build pipeline ${definition} in team project ${project} to perform the action. For more information, contact the Azure DevOps administrator.`,
       `${BUILD}.AccessDeniedException, ${BUILD_ASSEMBLY}`,
     ),
   repositoryMissing: (name: string) =>

@@ -7,6 +7,10 @@ export type Refusal = 'signInPage' | 'signInRedirect' | 'unauthorized';
 export type Denial =
   /** TF215106, 403. */
   | 'queueBuilds'
+  /** TF215106, 403: may not mark runs with tags and properties. */
+  | 'updateBuildInformation'
+  /** TF215106, 403: may not cancel. */
+  | 'stopBuilds'
   /** TF401019, 404: the token is limited to other repositories. */
   | 'repository'
   /** TF400813, 401: not a member of the organization, or without the scope. */

@@ -108,6 +108,25 @@ describe('builds of the Azure DevOps simulator', () => {
     assert.equal((await call(azure, `GET shop/_apis/build/builds/${body.id}/timeline`)).status, 204);
   });
 
+  it('is in progress while its job waits for an agent, with no log before a step has ended', async () => {
+    const starved = azure.addBuildDefinition({ name: 'starved', jobs: [{ name: 'job', agentDelay: 60_000, tasks: [{ name: 'Work', duration: 10_000 }] }] });
+    const { body } = await queue({ definition: { id: starved } });
+    await clock.advance(59_000);
+    const job = async () => (await call(azure, `GET shop/_apis/build/builds/${body.id}/timeline`)).body.records.find(({ type }) => type === 'Job')?.state;
+    assert.deepEqual([azure.builds[0]?.status, await job()], ['inProgress', 'pending']);
+    await clock.advance(2_000);
+    assert.equal(await job(), 'inProgress');
+    assert.equal((await call(azure, `GET shop/_apis/build/builds/${body.id}/logs`)).body.count, 0);
+    await clock.advance(10_000);
+    assert.equal((await call(azure, `GET shop/_apis/build/builds/${body.id}/logs`)).body.count, 2);
+  });
+
+  it('tells its own time', async () => {
+    await clock.advance(3_600_000);
+    const { headers } = await call(azure, 'GET shop/_apis/build/builds');
+    assert.equal(Date.parse(headers.get('date') ?? ''), clock.now());
+  });
+
   it('retries a whole build that has failed', async () => {
     const flaky = azure.addBuildDefinition({ name: 'flaky', jobs: [{ name: 'job', tasks: [{ name: 'Work', duration: 1_000, result: ['failed', 'succeeded'] }] }] });
     const { body } = await queue({ definition: { id: flaky } });

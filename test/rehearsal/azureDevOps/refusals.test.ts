@@ -51,16 +51,19 @@ describe('refusals and faults of the Azure DevOps simulator', () => {
       ['collection', 'GET shop/_apis/build/builds', undefined, 401, /^VS30063: You are not authorized to access http/],
       ['queueBuilds', 'POST shop/_apis/pipelines/1/runs', {}, 403, /^TF215106: Access denied\. Ada needs Queue builds permissions for build pipeline 1:deploy in team project shop/],
       ['queueBuilds', 'POST shop/_apis/build/builds', { definition: { id: 1 } }, 403, /^TF215106/],
+      ['stopBuilds', 'PATCH shop/_apis/build/builds/1', { status: 'cancelling' }, 403, /^TF215106: Access denied\. Ada needs Stop builds permissions/],
+      ['updateBuildInformation', 'PUT shop/_apis/build/builds/1/tags/mine', undefined, 403, /^TF215106: Access denied\. Ada needs Update build information permissions/],
       ['repository', 'POST shop/_apis/pipelines/1/runs', {}, 404, /^TF401019: The Git repository with name or identifier deploy does not exist/],
       ['createReleases', 'POST shop/_apis/release/releases', { definitionId: 1 }, 403, /^VS402904: Access denied/],
       ['project', 'GET shop/_apis/build/builds', undefined, 404, /^TF200016: The following project does not exist: shop/],
     ];
     for (const [denial, target, body, status, message] of denials) {
-      it(`answers ${target} of somebody without ${denial} with ${status}`, async () => {
+      it(`answers ${target} of somebody whom ${denial} is denied with ${status}`, async () => {
+        await run();
         const answer = await call(azure, target, { token: azure.tokens.add({ owner: 'Ada', denies: [denial] }), body });
         assert.equal(answer.status, status);
         assert.match(answer.body.message, message);
-        assert.deepEqual([azure.builds.length, azure.releases.length], [0, 0]);
+        assert.deepEqual([azure.builds.map((one) => `${one.status} ${one.tags.length}`), azure.releases.length], [['inProgress 0'], 0]);
       });
     }
   });
@@ -135,6 +138,13 @@ describe('refusals and faults of the Azure DevOps simulator', () => {
     it('blocks in the words of the rate limit', async () => {
       azure.faults.add({ fault: { kind: 'status', code: 429, retryAfterSeconds: 1 } });
       assert.match((await run()).body.message, /^TF400733: The request has been canceled/);
+    });
+
+    it('keeps silent on demand', async () => {
+      azure.faults.add({ method: 'POST', count: 1, fault: { kind: 'silence' } });
+      const silent = await Promise.race([run().catch(() => 'closed'), new Promise((resolve) => setTimeout(resolve, 50, 'silent'))]);
+      assert.equal(silent, 'silent');
+      assert.equal(azure.builds.length, 0);
     });
 
     it('is slow on demand, until the rule is taken away', async () => {
