@@ -41,19 +41,20 @@ export class ProcessRunner {
 
   /** @throws what spawning failed with (ENOENT, EACCES) */
   async start({ command: [file, ...args], cwd, env, stdin = false, output }: ProcessOptions): Promise<RunningProcess> {
+    if (this.stopped) throw new Error('the node is shutting down');
+    const guard = this.runningGuard();
     const child = spawn(file, args, { cwd, env, detached: true, stdio: [stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'] });
     child.stdin?.on('error', () => undefined);
+    const { pid = 0 } = child;
+    if (pid > 0) {
+      // In the same breath as the start, so that there is no moment in which a group runs that the guard does not know.
+      guard.stdin?.write(`+${pid}\n`);
+      this.groups.add(pid);
+    }
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve);
       child.once('error', reject);
     });
-    const pid = child.pid ?? 0;
-    if (this.stopped) {
-      killGroup(pid, 'SIGKILL');
-      throw new Error('the node is shutting down');
-    }
-    this.groups.add(pid);
-    this.tellGuard(`+${pid}`);
     child.stdout?.on('data', (chunk: Buffer) => output('stdout', chunk));
     child.stderr?.on('data', (chunk: Buffer) => output('stderr', chunk));
     // A container ends with its first process: what that has left behind goes with it, and so the pipes close.
@@ -61,7 +62,7 @@ export class ProcessRunner {
     const exited = new Promise<ProcessExit>((resolve) => {
       child.once('close', (code, signal) => {
         this.groups.delete(pid);
-        this.tellGuard(`-${pid}`);
+        this.guard?.stdin?.write(`-${pid}\n`);
         const number = signal ? constants.signals[signal] : undefined;
         resolve(number === undefined ? { code: code ?? 0 } : { code: 128 + number, signal: number });
       });
@@ -82,7 +83,7 @@ export class ProcessRunner {
     for (const pid of this.groups) killGroup(pid, 'SIGKILL');
   }
 
-  private tellGuard(line: string): void {
+  private runningGuard(): ChildProcess {
     if (!this.guard) {
       this.guard = spawn(process.execPath, ['-e', guardProgram], { detached: true, stdio: ['pipe', 'ignore', 'ignore'], env: {} });
       this.guard.on('error', () => undefined);
@@ -90,7 +91,7 @@ export class ProcessRunner {
       this.guard.unref();
       (this.guard.stdin as unknown as { unref?: () => void } | null)?.unref?.();
     }
-    this.guard.stdin?.write(`${line}\n`);
+    return this.guard;
   }
 }
 
