@@ -14,6 +14,7 @@ interface RunStage {
   readonly scenario: StageScenario;
   readonly dependsOn: readonly string[];
   attempt: number;
+  begun: boolean;
   /** Left out by whoever queued the run: what depends on it runs all the same. */
   readonly leftOut: boolean;
   result: TaskResult | undefined;
@@ -96,6 +97,7 @@ export class BuildRun {
       scenario,
       dependsOn,
       attempt: 1,
+      begun: false,
       leftOut: options.stagesToSkip.includes(scenario.name),
       result: undefined,
       cancel: new AbortController(),
@@ -128,7 +130,7 @@ export class BuildRun {
     this.status = 'cancelling';
     this.changed();
     this.cancelRun.abort();
-    for (const stage of this.stages) stage.cancel.abort();
+    for (const stage of this.stages) if (stage.begun || stage.scenario.condition !== 'always') stage.cancel.abort();
   }
 
   /** @throws ServiceError where the run has not failed */
@@ -186,6 +188,7 @@ export class BuildRun {
 
   private async runStage(stage: RunStage, dependencies: readonly RunStage[]): Promise<TaskResult> {
     const { scenario } = stage;
+    stage.begun = true;
     const skip = () => {
       for (const record of this.records.filter(({ parentId, state }) => state !== 'completed' && this.isBelow(parentId, this.stageId(stage)))) this.finish(record, 'skipped');
       return 'skipped' as const;
@@ -310,6 +313,7 @@ export class BuildRun {
       this.records.splice(0, this.records.length, ...kept);
       stage.attempt += 1;
       stage.result = undefined;
+      stage.begun = false;
       stage.cancel = new AbortController();
       for (const [name, result] of stage.jobs) if (forceRetryAllJobs || (result !== 'succeeded' && result !== 'succeededWithIssues')) stage.jobs.delete(name);
       this.addStageRecords(stage);

@@ -21,6 +21,9 @@ function sleepBy(start: (fire: () => void) => () => void, signal: AbortSignal | 
   });
 }
 
+/** Node fires a longer one at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /** Simulated time that runs `factor` times as fast as the real one, from now on. */
 export function scaledClock(factor = 1): SimulatorClock {
   const origin = Date.now();
@@ -28,7 +31,11 @@ export function scaledClock(factor = 1): SimulatorClock {
     now: () => origin + (Date.now() - origin) * factor,
     sleep: (milliseconds, signal) =>
       sleepBy((fire) => {
-        const timer = setTimeout(fire, milliseconds / factor);
+        let timer: NodeJS.Timeout;
+        const wait = (left: number) => {
+          timer = left > LONGEST_TIMER_MS ? setTimeout(wait, LONGEST_TIMER_MS, left - LONGEST_TIMER_MS) : setTimeout(fire, left);
+        };
+        wait(milliseconds / factor);
         return () => clearTimeout(timer);
       }, signal),
   };

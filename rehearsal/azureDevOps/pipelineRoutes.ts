@@ -52,7 +52,7 @@ export function pipelineRoutes(collection: Collection): Route[] {
     resources: {
       repositories: { self: { repository: { type: 'azureReposGit' }, refName: build.branch, version: build.commit } },
       ...(build.resources.pipelines && {
-        pipelines: Object.fromEntries(Object.entries(build.resources.pipelines).map(([alias, { version }]) => [alias, { pipeline: null, ...(version !== undefined && { version }) }])),
+        pipelines: Object.fromEntries(Object.entries(build.resources.pipelines).map(([alias, { version }]) => [alias, version === undefined ? {} : { version }])),
       }),
     },
     ...(Object.keys(build.variables).length > 0 && {

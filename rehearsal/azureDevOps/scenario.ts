@@ -50,7 +50,7 @@ export interface ApprovalScenario {
   approvers?: readonly string[];
   /** Default: all approvers. */
   minRequiredApprovers?: number;
-  /** Then the stage does not run. Default: 30 days. */
+  /** Then the stage is skipped, for which the run does not fail, as it does for a rejection. Default: 30 days. */
   timeout?: number;
 }
 
@@ -59,7 +59,7 @@ export interface StageScenario {
   displayName?: string;
   /** Default: the stage before, as in YAML. */
   dependsOn?: readonly string[];
-  /** Default `succeeded`. */
+  /** Default `succeeded`. Once the run is canceled only `always` starts. */
   condition?: 'succeeded' | 'failed' | 'succeededOrFailed' | 'always';
   /** The environment that the stage deploys to. Default, where the stage has approvals: its name. */
   environment?: string;

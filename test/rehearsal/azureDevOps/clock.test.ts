@@ -10,6 +10,14 @@ describe('the clocks of the Azure DevOps simulator', () => {
     assert.ok(performance.now() - from[1] < 2_000);
   });
 
+  it('waits for weeks without firing at once', async () => {
+    const stop = new AbortController();
+    const wait = scaledClock().sleep(60 * 24 * 3_600_000, stop.signal).then(() => 'over', () => 'stopped');
+    assert.equal(await Promise.race([wait, new Promise((resolve) => setTimeout(resolve, 20, 'waiting'))]), 'waiting');
+    stop.abort();
+    assert.equal(await wait, 'stopped');
+  });
+
   it('stops at each moment at which somebody waits, so that what follows happens at its time', async () => {
     const clock = new VirtualClock(0);
     const seen: string[] = [];

@@ -182,6 +182,66 @@ describe('pipelines of the Azure DevOps simulator', () => {
     assert.equal((await call(azure, 'GET shop/_apis/pipelines/checks/configurations?resourceType=environment&resourceId=1', { version: '7.1-preview.1' })).body.value[0]?.type.name, 'Approval');
   });
 
+  it('skips a stage whose approval nobody gave in time, and does not fail for it', async () => {
+    const id = azure.addPipeline({ name: 'asked', stages: [{ name: 'prod', approvals: [{ timeout: 60_000 }], jobs: [{ name: 'go', tasks: [{ name: 'Go' }] }] }] });
+    const { body } = await call(azure, `POST shop/_apis/pipelines/${id}/runs`, { body: {} });
+    await clock.advance(60_000);
+    assert.deepEqual([(await build(body.id)).result, azure.approvals[0]?.status], ['succeeded', 'timedOut']);
+    assert.deepEqual([(await recordNamed(body.id, 'prod')).result, (await recordNamed(body.id, 'Go')).result], ['skipped', 'skipped']);
+  });
+
+  it('runs what always runs, after a cancel too', async () => {
+    const id = azure.addPipeline({
+      name: 'tidy',
+      stages: [
+        { name: 'work', jobs: [{ name: 'go', tasks: [{ name: 'Go', duration: 60_000 }, { name: 'Then' }, { name: 'Sweep', condition: 'always', duration: 1_000 }] }] },
+        { name: 'next', jobs: [{ name: 'go', tasks: [{ name: 'Never' }] }] },
+        { name: 'cleanup', dependsOn: ['next'], condition: 'always', jobs: [{ name: 'go', tasks: [{ name: 'Clean', duration: 5_000 }] }] },
+      ],
+    });
+    const { body } = await call(azure, `POST shop/_apis/pipelines/${id}/runs`, { body: {} });
+    await clock.advance(10_000);
+    await call(azure, `PATCH shop/_apis/build/builds/${body.id}`, { body: { status: 'cancelling' } });
+    await clock.advance(5_999);
+    assert.equal((await build(body.id)).status, 'cancelling');
+    await clock.advance(1);
+    assert.equal((await build(body.id)).result, 'canceled');
+    const results = [];
+    for (const name of ['Go', 'Then', 'Sweep', 'Never', 'Clean']) results.push((await recordNamed(body.id, name)).result);
+    assert.deepEqual(results, ['canceled', 'skipped', 'succeeded', 'skipped', 'succeeded']);
+  });
+
+  it('cancels one stage alone', async () => {
+    const id = await start();
+    await clock.advance(10_000);
+    assert.equal((await call(azure, `PATCH shop/_apis/build/builds/${id}/stages/BUILD`, { body: { state: 'cancel' } })).status, 204);
+    await clock.advance(0);
+    assert.deepEqual([(await recordNamed(id, 'build')).result, (await recordNamed(id, 'test')).result, (await build(id)).result], ['canceled', 'skipped', 'canceled']);
+    assert.equal((await call(azure, `PATCH shop/_apis/build/builds/${id}/stages/nope`, { body: { state: 'retry' } })).status, 404);
+  });
+
+  it('gives no more in a page than the service does', async () => {
+    const small = await startAzureDevOps({ clock, pageSize: 1 });
+    contract.attach(small);
+    try {
+      for (const name of ['one', 'two']) small.addPipeline({ name, stages: [{ name: 'only', jobs: [] }] });
+      const { body, headers } = await call(small, 'GET shop/_apis/build/definitions');
+      assert.deepEqual([body.count, headers.get('x-ms-continuationtoken')], [1, '1']);
+    } finally {
+      await small.stop();
+    }
+  });
+
+  it('says which scenario no pipeline could have', () => {
+    const jobs = [{ name: 'job', tasks: [] }];
+    assert.throws(() => azure.addPipeline({ name: 'bad', stages: [] }), /bad has no stages/);
+    assert.throws(() => azure.addPipeline({ name: 'bad', stages: [{ name: 'a', jobs }, { name: 'a', jobs }] }), /bad has two items named a/);
+    assert.throws(() => azure.addPipeline({ name: 'bad', stages: [{ name: 'a', dependsOn: ['b'], jobs }] }), /a depends on b, which does not exist/);
+    assert.throws(() => azure.addPipeline({ name: 'bad', stages: [{ name: 'a', dependsOn: ['b'], jobs }, { name: 'b', dependsOn: ['a'], jobs }] }), /circle of dependencies/);
+    assert.throws(() => azure.addPipeline({ name: 'deploy', folder: 'team/api', stages: [{ name: 'a', jobs }] }), /already has a definition \\team\\api\\deploy/);
+    assert.throws(() => azure.addPipeline({ name: 'bad', project: 'nope', stages: [{ name: 'a', jobs }] }), /no project nope/);
+  });
+
   it('runs real work behind a step, and hands it the run', async () => {
     const id = azure.addPipeline({
       name: 'real',
