@@ -147,11 +147,12 @@ async function runProcesses(
   const uploads: (() => Promise<void>)[] = [];
   let outcome: TaskResult = 'Succeeded';
   try {
-    const prepared = await prepareProcess(run, job, settings, record);
+    const standIn = run.task?.standIn;
+    const prepared = standIn ? undefined : await prepareProcess(run, job, settings, record);
     const retries = run.info.phase === 'main' ? Math.min(run.step.retryCountOnTaskFailure ?? 0, MAX_RETRIES) : 0;
     for (let attempt = 0; ; attempt++) {
       record.completed = undefined;
-      outcome = await runOnce(prepared, {
+      const current: Attempt = {
         run,
         job,
         settings,
@@ -163,7 +164,8 @@ async function runProcesses(
           running = process;
           if (stopped) process.cancel(times.signals);
         },
-      });
+      };
+      outcome = prepared ? await runOnce(prepared, current) : await runStandIn(current);
       running = undefined;
       if (stopped || outcome !== 'Failed' || attempt >= retries) break;
       record.warning(`Task failed, retrying it: attempt ${String(attempt + 1)} of ${String(retries)}.`);
@@ -249,6 +251,27 @@ async function runOnce(prepared: PreparedProcess, attempt: Attempt): Promise<Tas
   if (run.step.kind === 'script' && run.step.failOnStderr && wroteToStderr) {
     record.error('Bash wrote one or more lines to the standard error stream.');
     return mergeResults(record.completed, 'Failed');
+  }
+  return record.completed ?? 'Succeeded';
+}
+
+/** Runs a stand-in for a task that the service ships. */
+async function runStandIn({ run, job, settings, record, background, uploads }: Attempt): Promise<TaskResult> {
+  const { manifest, standIn } = run.task ?? {};
+  if (!manifest || !standIn) return 'Failed';
+  const context: CommandContext = { job, step: run.shared, run: record, background, uploads, endSoon: () => undefined };
+  const inputs = evaluateInputs(manifest, run.inputs, job.variables, settings.hostEnvironment, settings.directories.sources);
+  record.attempts += 1;
+  try {
+    await standIn({
+      input: (name) => inputs[name] ?? '',
+      variable: (name) => job.variables.get(name),
+      connections: connectionsOf(manifest, run.inputs, [...job.connections.values()]),
+      print: (line) => line.split('\n').forEach((part) => takeLine(part, context)),
+    });
+  } catch (error) {
+    record.error((error as Error).message);
+    return 'Failed';
   }
   return record.completed ?? 'Succeeded';
 }

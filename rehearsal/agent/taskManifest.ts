@@ -1,5 +1,6 @@
 import { readFile, readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import type { ServiceConnection } from './serviceConnection';
 
 /** The parts of task.json that an agent looks at. */
 export interface TaskManifest {
@@ -36,7 +37,23 @@ export interface Handler {
 export interface InstalledTask {
   readonly directory: string;
   readonly manifest: TaskManifest;
+  /** A stand-in for a task that the service ships: runs in place of a process. */
+  readonly standIn?: StandInTask;
 }
+
+/** What a stand-in gets of its run. */
+export interface StandInCall {
+  /** As a process would get them; connections' names are their ids. */
+  readonly input: (name: string) => string;
+  readonly variable: (name: string) => string | undefined;
+  /** Those that the inputs name. */
+  readonly connections: readonly ServiceConnection[];
+  /** A line of its output; logging commands in it act. */
+  readonly print: (line: string) => void;
+}
+
+/** Fails the run by what it throws. */
+export type StandInTask = (call: StandInCall) => Promise<void>;
 
 /** Newest first; `Node20` is not among them, whatever one may think. */
 const NODE_HANDLERS = ['Node24', 'Node20_1', 'Node16', 'Node10', 'Node'];

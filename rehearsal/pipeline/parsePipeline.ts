@@ -1,155 +1,209 @@
-import { readFile } from 'node:fs/promises';
-import { checkCondition } from '../agent/condition';
-import { PipelineError, type Pipeline, type PipelineStep, type PipelineVariable } from './pipeline';
-import { YamlNode } from './yamlNode';
+import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { Variable } from '../agent/jobVariables';
+import { checkOrder, checkUnique, containerImage, nodeCondition, nodeName, parseJobs, stepsJob } from './parseJobs';
+import { parseSteps } from './parseSteps';
+import { parseVariables, variableLookup } from './parseVariables';
+import { unsupported, type ParsingContext } from './parsingContext';
+import { PipelineError, type Pipeline, type PipelineJob, type PipelineStage, type PipelineVariable } from './pipeline';
+import { QUEUED_VARIABLES } from './queuedVariables';
+import { bindParameters } from './templateParameters';
+import { Templates } from './templates';
+import { YamlNode, type YamlEntry } from './yamlNode';
 
-/** Root keys that say when, where or under which number a pipeline runs: all of that is given in a rehearsal. */
+/** What a pipeline is read with. */
+export interface PipelineSettings {
+  /** Values of its parameters; text is read as YAML, so that objects and lists can be given. */
+  readonly parameters?: Readonly<Record<string, string>>;
+  /** Variables that win over those of the file, in template expressions too. */
+  readonly variables?: readonly Variable[];
+  /** The folder that stands for its own repository. Default: that of the file. */
+  readonly repository?: string;
+  /** Folders that stand for other repositories, by their alias under `resources.repositories`. */
+  readonly repositories?: Readonly<Record<string, string>>;
+  /** The folder for those aliases that have none. */
+  readonly otherRepositories?: string;
+}
+
+/** Keys that say when or where a pipeline runs: all of that is given in a rehearsal. */
 const WITHOUT_MEANING: Readonly<Record<string, string>> = {
   trigger: 'it runs now',
   pr: 'it runs now',
+  schedules: 'it runs now',
   pool: 'it runs on this machine',
-  name: 'runs are not numbered',
+  lockBehavior: 'nothing else runs',
+  appendCommitMessageToRunName: 'there is no commit',
 };
-
-const STEP_KINDS = ['task', 'script', 'bash'] as const;
-const ALL_STEPS = [
-  'name', 'displayName', 'env', 'condition', 'continueOnError', 'timeoutInMinutes', 'retryCountOnTaskFailure', 'enabled',
-];
-const REFERENCE_NAME = /^[-\w]+$/
+const BODY = ['stages', 'jobs', 'steps', 'extends'] as const;
+const ROOT = [...BODY, 'name', 'parameters', 'variables', 'resources', 'container', ...Object.keys(WITHOUT_MEANING)];
+const STAGE = ['stage', 'displayName', 'dependsOn', 'condition', 'variables', 'jobs', 'pool', 'lockBehavior'];
 
 /** @throws PipelineError where the file cannot be read or has something a rehearsal does not support, by name and line */
-export async function readPipeline(path: string): Promise<Pipeline> {
+export function readPipeline(path: string, settings: PipelineSettings = {}): Pipeline {
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = readFileSync(path, 'utf8');
   } catch (error) {
     throw new PipelineError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
   }
-  return parsePipeline(text, path);
+  return parsePipeline(text, path, settings);
 }
 
 /**
- * Reads the subset of azure-pipelines.yml that a rehearsal runs: the steps of one job, with variables.
+ * Reads azure-pipelines.yml with its templates.
  *
- * @param file names the text in messages
- * @throws PipelineError for everything else, by name and line
+ * @param file its path; names the text in messages
+ * @throws PipelineError for what a rehearsal does not support, by name and line
  */
-export function parsePipeline(text: string, file: string): Pipeline {
-  const root = YamlNode.parse(text, file);
+export function parsePipeline(text: string, file: string, settings: PipelineSettings = {}): Pipeline {
+  const written = YamlNode.parse(text, { name: file, path: file, repository: settings.repository ?? dirname(file) });
+  const queued = (name: string): string | undefined =>
+    Object.entries(QUEUED_VARIABLES).find(([known]) => known.toLowerCase() === name.toLowerCase())?.[1];
+  const given = (name: string): string | undefined =>
+    settings.variables?.find((variable) => variable.name.toLowerCase() === name.toLowerCase())?.value;
+  const parameters = bindParameters(written.written('parameters'), commandLineParameters(settings, file), written);
+  const root = written.inScope({ parameters, variable: (name) => given(name) ?? queued(name), bound: {} });
+
+  const entries = new Map<string, YamlEntry>(root.entries('A pipeline').map((entry) => [entry.key, entry]));
   const notes: string[] = [];
-  let variables: PipelineVariable[] = [];
-  let steps: PipelineStep[] | undefined;
-  for (const { key, keyNode, value } of root.entries('A pipeline')) {
-    if (key === 'steps') {
-      steps = parseSteps(value);
-    } else if (key === 'variables') {
-      variables = parseVariables(value);
-    } else if (Object.hasOwn(WITHOUT_MEANING, key)) {
-      notes.push(`'${key}' (line ${String(keyNode.line)}) has no meaning in a rehearsal: ${WITHOUT_MEANING[key] ?? ''}.`);
+  const note: ParsingContext['note'] = (at, what, why) => {
+    const text = `${what} (${at.place.file === written.place.file ? `line ${String(at.place.line)}` : at.placeText}) has no meaning in a rehearsal: ${why}.`;
+    if (!notes.includes(text)) notes.push(text);
+  };
+  const { repositories, containers } = parseResources(entries.get('resources')?.value, settings);
+  repositories.set('self', settings.repository ?? dirname(file));
+  const context: ParsingContext = { templates: new Templates(repositories), given, containers, note };
+
+  for (const { key, keyNode } of entries.values()) {
+    if (!ROOT.includes(key)) throw unsupported(key, keyNode, 'in a pipeline', ROOT);
+    const why = WITHOUT_MEANING[key];
+    if (why !== undefined) note(keyNode, `'${key}'`, why);
+  }
+  const variables = parseVariables(entries.get('variables')?.value, queued, context);
+  const body = parseBody(root, entries, variables, queued, context);
+  const name = entries.get('name')?.value;
+  return { file, name: name && !name.isEmpty ? name.text('name') : undefined, variables: [...variables, ...body.variables], stages: body.stages, notes };
+}
+
+interface Body {
+  readonly stages: PipelineStage[];
+  /** Of a template that is extended. */
+  readonly variables: PipelineVariable[];
+}
+
+/** Reads whichever of stages, jobs, steps and extends is there. */
+function parseBody(
+  root: YamlNode,
+  entries: ReadonlyMap<string, YamlEntry>,
+  variables: readonly PipelineVariable[],
+  outer: YamlNode['variable'],
+  context: ParsingContext,
+  depth = 0,
+): Body {
+  const [kind, second] = BODY.filter((key) => entries.has(key));
+  const body = kind && entries.get(kind);
+  if (!body || second !== undefined) {
+    if (!body) throw root.error(`one of ${BODY.join(', ')} is missing: there is nothing to run.`);
+    throw body.keyNode.error(`'${kind ?? ''}' and '${second ?? ''}' exclude each other.`);
+  }
+  const lookup = variableLookup(variables, outer, context);
+  const container = containerImage(entries.get('container')?.value, context);
+  switch (kind) {
+    case 'stages':
+      return { stages: parseStages(body.value.withVariables(lookup), context), variables: [] };
+    case 'jobs':
+      return { stages: [defaultStage(parseJobs(body.value, lookup, context))], variables: [] };
+    case 'steps':
+      return { stages: [defaultStage([stepsJob(parseSteps(body.value.withVariables(lookup), context), container)])], variables: [] };
+    case 'extends': {
+      const parts = body.value.withVariables(lookup).entries('extends');
+      const reference = parts.find(({ key }) => key === 'template');
+      if (!reference) throw body.value.error("'extends' needs a 'template'.");
+      const template = context.templates.open(reference, parts, depth);
+      const inside = new Map<string, YamlEntry>(template.entries('A template').map((entry) => [entry.key, entry]));
+      for (const { key, keyNode } of inside.values()) {
+        if (![...BODY, 'parameters', 'variables', 'container', 'pool'].includes(key)) throw unsupported(key, keyNode, 'in a template to extend', [...BODY, 'parameters', 'variables', 'container', 'pool']);
+      }
+      const own = parseVariables(inside.get('variables')?.value, lookup, context);
+      const extended = parseBody(template, inside, own, lookup, context, depth + 1);
+      return { stages: extended.stages, variables: [...own, ...extended.variables] };
+    }
+  }
+}
+
+function defaultStage(jobs: PipelineJob[]): PipelineStage {
+  return { name: '__default', displayName: '__default', dependsOn: [], condition: undefined, variables: [], jobs };
+}
+
+function parseStages(node: YamlNode, context: ParsingContext): PipelineStage[] {
+  const places = new Map<string, YamlNode>();
+  let before: string | undefined;
+  let unnamed = 0;
+  const stages = context.templates.expand(node.isEmpty ? [] : node.items('stages'), 'stages', (item) => {
+    const given = new Map<string, YamlEntry>(item.entries('A stage').map((entry) => [entry.key, entry]));
+    for (const { key, keyNode } of given.values()) {
+      if (!STAGE.includes(key)) throw unsupported(key, keyNode, 'in a stage', [...STAGE, 'template']);
+      const why = WITHOUT_MEANING[key];
+      if (why !== undefined) context.note(keyNode, `'${key}'`, why);
+    }
+    if (!given.has('stage')) throw item.error("a stage needs a 'stage'.");
+    const name = nodeName(given.get('stage'), 'stage', () => `Stage${String(++unnamed)}`);
+    checkUnique(name, item, places, 'stage');
+    const variables = parseVariables(given.get('variables')?.value, item.variable, context);
+    const lookup = variableLookup(variables, item.variable, context);
+    const jobs = given.get('jobs');
+    if (!jobs) throw item.error(`the stage '${name}' needs 'jobs'.`);
+    const stage: PipelineStage = {
+      name,
+      displayName: given.get('displayName')?.value.text('displayName') || name,
+      // Without a word a stage waits for the one before it; an empty list says that it waits for none.
+      dependsOn: given.get('dependsOn')?.value.textList('dependsOn') ?? (before === undefined ? [] : [before]),
+      condition: nodeCondition(given.get('condition')?.value, 'stage'),
+      variables,
+      jobs: parseJobs(jobs.value, lookup, context),
+    };
+    before = name;
+    return stage;
+  });
+  checkOrder(stages, places);
+  return stages;
+}
+
+/** The aliases under `resources`. Other resources than repositories and containers are refused. */
+function parseResources(
+  node: YamlNode | undefined,
+  { repositories = {}, otherRepositories }: PipelineSettings,
+): { repositories: Map<string, string>; containers: Map<string, string> } {
+  const folders = new Map<string, string>();
+  const containers = new Map<string, string>();
+  for (const { key, keyNode, value } of node?.entries('resources') ?? []) {
+    if (key === 'repositories') {
+      for (const item of value.items('repositories')) {
+        const alias = fieldOf(item, 'repository');
+        const given = Object.entries(repositories).find(([name]) => name.toLowerCase() === alias.toLowerCase());
+        const folder = given?.[1] ?? otherRepositories;
+        if (folder === undefined) throw item.error(`no folder stands for the repository '${alias}': give one with --repository ${alias}=DIR.`);
+        folders.set(alias.toLowerCase(), folder);
+      }
+    } else if (key === 'containers') {
+      for (const item of value.items('containers')) containers.set(fieldOf(item, 'container').toLowerCase(), fieldOf(item, 'image'));
     } else {
-      throw unsupported(key, keyNode, 'in a pipeline', ['steps', 'variables', ...Object.keys(WITHOUT_MEANING)]);
+      throw unsupported(key, keyNode, 'under resources', ['repositories', 'containers']);
     }
   }
-  if (!steps) throw root.error("'steps' is missing: a rehearsal runs the steps of one job.");
-  return { file, variables, steps, notes };
+  return { repositories: folders, containers };
 }
 
-function parseVariables(node: YamlNode): PipelineVariable[] {
-  if (!node.isSequence) {
-    return Object.entries(node.textMap('variables')).map(([name, value]) => ({ name, value, readOnly: false }));
-  }
-  return node.items('variables').map((item) => {
-    let name = '';
-    let value = '';
-    let readOnly = false;
-    for (const { key, keyNode, value: given } of item.entries('A variable')) {
-      if (key === 'name') name = given.text('name');
-      else if (key === 'value') value = given.text('value');
-      else if (key === 'readonly') readOnly = given.boolean('readonly');
-      else throw unsupported(key, keyNode, 'in a variable', ['name', 'value', 'readonly']);
-    }
-    if (name === '') throw item.error("a variable needs a 'name'.");
-    return { name, value, readOnly };
-  });
-}
-
-function parseSteps(node: YamlNode): PipelineStep[] {
-  const names = new Map<string, number>();
-  return node.items('steps').map((item) => {
-    const step = parseStep(item);
-    if (step.name !== undefined) {
-      const first = names.get(step.name.toLowerCase());
-      if (first !== undefined) throw item.error(`the name '${step.name}' is taken by the step in line ${String(first)}.`);
-      names.set(step.name.toLowerCase(), step.line);
-    }
-    return step;
-  });
-}
-
-function parseStep(node: YamlNode): PipelineStep {
-  const given = new Map(node.entries('A step').map((entry) => [entry.key, entry]));
-  const kinds = STEP_KINDS.filter((kind) => given.has(kind));
-  const [kind] = kinds;
-  const [first] = given.values();
-  if (kind === undefined || kinds.length > 1) {
-    if (first && kinds.length === 0) throw unsupported(first.key, first.keyNode, 'as a step', STEP_KINDS);
-    throw node.error(`a step is one of ${STEP_KINDS.join(', ')}.`);
-  }
-  const allowed = [kind, ...ALL_STEPS, ...(kind === 'task' ? ['inputs'] : ['workingDirectory', 'failOnStderr'])];
-  for (const { key, keyNode } of given.values()) {
-    if (!allowed.includes(key)) throw unsupported(key, keyNode, `in a ${kind} step`, allowed);
-  }
-
-  const text = (key: string): string | undefined => {
-    const value = given.get(key)?.value;
-    return value === undefined || value.isEmpty ? undefined : value.text(key);
-  };
-  const settings = {
-    line: node.line,
-    name: referenceName(given.get('name')?.value),
-    displayName: text('displayName'),
-    condition: condition(given.get('condition')?.value),
-    enabled: given.get('enabled')?.value.boolean('enabled') ?? true,
-    continueOnError: given.get('continueOnError')?.value.boolean('continueOnError') ?? false,
-    timeoutInMinutes: given.get('timeoutInMinutes')?.value.wholeNumber('timeoutInMinutes') ?? 0,
-    retryCountOnTaskFailure: given.get('retryCountOnTaskFailure')?.value.wholeNumber('retryCountOnTaskFailure') ?? 0,
-    env: given.get('env')?.value.textMap('env') ?? {},
-  };
-  const body = text(kind);
-  if (body === undefined) throw node.error(`'${kind}' is empty.`);
-  if (kind === 'task') {
-    if (!/^[\w.-]+@\d+$/.test(body)) throw node.error(`'${body}' does not name a task as Name@Major.`);
-    return { ...settings, kind, task: body, inputs: given.get('inputs')?.value.textMap('inputs') ?? {} };
-  }
-  return {
-    ...settings,
-    kind,
-    script: body,
-    workingDirectory: text('workingDirectory'),
-    failOnStderr: given.get('failOnStderr')?.value.boolean('failOnStderr') ?? false,
-  };
-}
-
-function referenceName(node: YamlNode | undefined): string | undefined {
-  if (!node) return undefined;
-  const name = node.text('name');
-  if (!REFERENCE_NAME.test(name)) {
-    throw node.error(`'${name}' is no name for a step: it may have letters, digits, - and _ only.`);
-  }
-  return name;
-}
-
-function condition(node: YamlNode | undefined): string | undefined {
-  if (!node || node.isEmpty) return undefined;
-  const text = node.text('condition');
-  try {
-    checkCondition(text);
-  } catch (error) {
-    throw node.error((error as Error).message);
-  }
+function fieldOf(item: YamlNode, name: string): string {
+  const text = item.entries('a resource').find(({ key }) => key === name)?.value.text(name);
+  if (!text) throw item.error(`a resource needs '${name}'.`);
   return text;
 }
 
-function unsupported(key: string, at: YamlNode, where: string, known: readonly string[]): PipelineError {
-  return at.error(`'${key}' is not supported ${where} of a rehearsal. Known there: ${known.join(', ')}.`);
+function commandLineParameters({ parameters = {} }: PipelineSettings, file: string) {
+  return Object.entries(parameters).map(([name, text]) => {
+    const value = YamlNode.parse(text, { name: `--parameter ${name}`, path: file, repository: dirname(file) });
+    return { name, value, at: value };
+  });
 }
+

@@ -1,23 +1,69 @@
-/** A pipeline of one job, as far as a rehearsal understands it. Lines count from 1. */
+/** A pipeline as far as a rehearsal understands it, its templates put in. */
 export interface Pipeline {
   /** As messages name it. */
   readonly file: string;
+  /** The format of run numbers; undefined where the service's own holds. */
+  readonly name: string | undefined;
   readonly variables: readonly PipelineVariable[];
-  readonly steps: readonly PipelineStep[];
+  readonly stages: readonly PipelineStage[];
   /** What was read and has no meaning in a rehearsal, one line each. */
   readonly notes: readonly string[];
 }
 
 export interface PipelineVariable {
   readonly name: string;
+  /** May be a runtime expression, `$[ … ]`. */
   readonly value: string;
   readonly readOnly: boolean;
 }
 
-export type PipelineStep = PipelineTaskStep | PipelineScriptStep;
+/** What stages and jobs have in common. */
+interface PipelineNode {
+  readonly name: string;
+  readonly displayName: string;
+  /** Names of stages, or of jobs in the same stage; all of them exist, and there is no circle. */
+  readonly dependsOn: readonly string[];
+  /** Undefined: succeeded(). */
+  readonly condition: string | undefined;
+  readonly variables: readonly PipelineVariable[];
+}
+
+export interface PipelineStage extends PipelineNode {
+  readonly jobs: readonly PipelineJob[];
+}
+
+interface PipelineJobSettings extends PipelineNode {
+  readonly continueOnError: boolean;
+  /** Undefined: what the service gives. */
+  readonly timeoutInMinutes: number | undefined;
+  readonly cancelTimeoutInMinutes: number | undefined;
+  /** The image of a container job. */
+  readonly container: string | undefined;
+}
+
+export type PipelineJob = PipelineStepsJob | PipelineDeploymentJob;
+
+export interface PipelineStepsJob extends PipelineJobSettings {
+  readonly kind: 'job';
+  readonly steps: readonly PipelineStep[];
+}
+
+/** A deployment job with the strategy runOnce. */
+export interface PipelineDeploymentJob extends PipelineJobSettings {
+  readonly kind: 'deployment';
+  readonly environment: string;
+  readonly hooks: Readonly<Partial<Record<Hook, readonly PipelineStep[]>>>;
+}
+
+/** The lifecycle hooks of a deployment job: each is a job of its own on the agent. */
+export const HOOKS = ['preDeploy', 'deploy', 'routeTraffic', 'postRouteTraffic', 'onFailure', 'onSuccess'] as const;
+export type Hook = (typeof HOOKS)[number];
+
+export type PipelineStep = PipelineTaskStep | PipelineScriptStep | PipelineCheckout;
 
 interface PipelineStepSettings {
-  readonly line: number;
+  /** File and line, for messages. */
+  readonly place: string;
   /** Undefined where the service makes one up. */
   readonly name: string | undefined;
   readonly displayName: string | undefined;
@@ -41,6 +87,12 @@ export interface PipelineScriptStep extends PipelineStepSettings {
   readonly script: string;
   readonly workingDirectory: string | undefined;
   readonly failOnStderr: boolean;
+}
+
+/** Whether the job has the sources. */
+export interface PipelineCheckout {
+  readonly kind: 'checkout';
+  readonly repository: 'self' | 'none';
 }
 
 /** YAML that a rehearsal cannot run; the message begins with file, line and column. */

@@ -16,6 +16,9 @@ export interface RehearseCommand {
   /** A real cluster; undefined for the embedded one. */
   readonly kubeconfig: string | undefined;
   readonly variables: readonly Variable[];
+  readonly parameters: Readonly<Record<string, string>>;
+  /** Folders that stand for repositories, by alias. */
+  readonly repositories: Readonly<Record<string, string>>;
   readonly connections: readonly { readonly name: string; readonly file: string }[];
   readonly hostType: 'build' | 'release';
   readonly node: string | undefined;
@@ -37,6 +40,9 @@ Options:
   --kubeconfig FILE        run against this cluster instead of the embedded one
   --var NAME=VALUE         set a variable, over the one in the file (may be repeated)
   --secret-var NAME        set a secret variable from the environment variable NAME (may be repeated)
+  --parameter NAME=VALUE   a parameter of the pipeline; the value is YAML (may be repeated)
+  --repository ALIAS=DIR   what stands for a repository under resources.repositories (default: templates/ of this project;
+                           may be repeated)
   --connection NAME=FILE   a service connection: a kubeconfig, or JSON with type, url, scheme, authorization, data
                            (may be repeated); other connections to Kubernetes lead to the cluster of the rehearsal
   --host-type TYPE         build (default) or release
@@ -68,6 +74,8 @@ export function parseCommandLine(args: readonly string[], environment: NodeJS.Pr
       ...(values.var ?? []).map((text) => pair(text, '--var', 'NAME=VALUE')),
       ...(values['secret-var'] ?? []).map((name) => secret(name, environment)),
     ],
+    parameters: mapping(values.parameter, '--parameter', 'NAME=VALUE', (value) => value),
+    repositories: mapping(values.repository, '--repository', 'ALIAS=DIR', (value) => resolve(folder, value)),
     connections: (values.connection ?? []).map((text) => {
       const { name, value } = pair(text, '--connection', 'NAME=FILE');
       return { name, file: resolve(folder, value) };
@@ -89,6 +97,8 @@ function parsed(args: readonly string[]) {
         kubeconfig: { type: 'string' },
         var: { type: 'string', multiple: true },
         'secret-var': { type: 'string', multiple: true },
+        parameter: { type: 'string', multiple: true },
+        repository: { type: 'string', multiple: true },
         connection: { type: 'string', multiple: true },
         'host-type': { type: 'string' },
         node: { type: 'string' },
@@ -105,6 +115,15 @@ function pair(text: string, option: string, form: string): { name: string; value
   const equals = text.indexOf('=');
   if (equals < 1) throw new UsageError(`${option} ${text} has not the form ${option} ${form}.`);
   return { name: text.slice(0, equals), value: text.slice(equals + 1) };
+}
+
+function mapping(texts: readonly string[] = [], option: string, form: string, read: (value: string) => string): Record<string, string> {
+  return Object.fromEntries(
+    texts.map((text) => {
+      const { name, value } = pair(text, option, form);
+      return [name, read(value)];
+    }),
+  );
 }
 
 function secret(name: string, environment: NodeJS.ProcessEnv): Variable {

@@ -2,14 +2,14 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
-import { runJob } from '../agent/runJob';
+import type { ServiceConnection } from '../agent/serviceConnection';
 import { taskFolder } from '../agent/taskManifest';
 import { readPipeline } from '../pipeline/parsePipeline';
-import { pipelineJob } from '../pipeline/pipelineJob';
+import { runPipeline } from '../pipeline/runPipeline';
 import { builtTasks } from './builtTasks';
 import { UsageError, type RehearseCommand } from './commandLine';
 import { connectionFromFile, kubeconfigConnection, missingKubernetesConnections } from './connections';
-import { readSummaries, type RehearsalReport } from './rehearsalReport';
+import { actsOf, problemsOf, type RehearsalReport } from './rehearsalReport';
 import { SAMPLE_IMAGE, SAMPLE_VERSIONS } from './sampleService';
 import { bothOrNone } from './sampleStory';
 import { openStage } from './stage';
@@ -40,7 +40,14 @@ export async function rehearsePipeline(
   { cancel, shutdown }: StopSignals,
 ): Promise<RehearsalReport> {
   const startedAt = Date.now();
-  const pipeline = await readPipeline(command.pipeline);
+  const repository = command.sources ?? repositoryOf(command.pipeline) ?? dirname(command.pipeline);
+  const pipeline = readPipeline(command.pipeline, {
+    parameters: command.parameters,
+    variables: command.variables,
+    repository,
+    repositories: command.repositories,
+    otherRepositories: join(root, 'templates'),
+  });
   const given = await Promise.all(command.connections.map(({ name, file }) => connectionFromFile(name, file)));
   const { kubeconfig } = command;
   if (kubeconfig !== undefined) await connectionFromFile('--kubeconfig', kubeconfig);
@@ -59,16 +66,20 @@ export async function rehearsePipeline(
 
   const workspace = stage ? join(stage.folder, 'job') : await mkdtemp(join(tmpdir(), 'release-guard-rehearsal-'));
   try {
-    const job = pipelineJob(pipeline, { hostType: command.hostType, variables: command.variables, connections: given });
-    const connections = await Promise.all(
-      (await missingKubernetesConnections(job, tasks)).map(async (missing) =>
-        kubeconfig === undefined
-          ? kubeconfigConnection(missing, stage?.cluster.kubeconfig ?? '', stage?.cluster.url ?? '')
-          : await connectionFromFile(missing, kubeconfig),
-      ),
-    );
-    const result = await runJob(
-      { ...job, connections: [...job.connections, ...connections] },
+    const clusterConnection = async (missing: string): Promise<ServiceConnection> =>
+      kubeconfig === undefined
+        ? kubeconfigConnection(missing, stage?.cluster.kubeconfig ?? '', stage?.cluster.url ?? '')
+        : await connectionFromFile(missing, kubeconfig);
+    const result = await runPipeline(
+      pipeline,
+      {
+        hostType: command.hostType,
+        variables: command.variables,
+        connections: async (job) => [
+          ...given,
+          ...(await Promise.all((await missingKubernetesConnections({ ...job, connections: given }, tasks)).map(clusterConnection))),
+        ],
+      },
       {
         tasks,
         sourcesDirectory: sources,
@@ -80,12 +91,13 @@ export async function rehearsePipeline(
       },
     );
     const succeeded = result.result === 'Succeeded' || result.result === 'SucceededWithIssues';
+    const problems = problemsOf(result);
     return {
       title: `Release Guard: the rehearsal of ${name}`,
       startedAt,
       finishedAt: Date.now(),
-      acts: [{ title: name, job: result, summaries: await readSummaries(result) }],
-      differences: succeeded ? [] : [result.setupError ?? `The job ended ${result.result}.`],
+      acts: await actsOf(name, result),
+      differences: succeeded ? [] : problems.length > 0 ? problems : [`The ${pipeline.stages.flatMap(({ jobs }) => jobs).length > 1 ? 'run' : 'job'} ended ${result.result}.`],
     };
   } finally {
     if (stage) await stage.close();

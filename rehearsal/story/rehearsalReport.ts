@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { JobResult } from '../agent/job';
+import type { PipelineResult } from '../pipeline/runPipeline';
 
 /** What a rehearsal leaves to be read: its jobs, and whether it went as it should. */
 export interface RehearsalReport {
@@ -20,6 +21,24 @@ export interface Act {
   readonly summaries: ReadonlyMap<string, string>;
   /** Which version the service itself named before and after the job, and the state that the guard recorded. */
   readonly served?: { readonly before: string; readonly after: string; readonly recorded: string };
+}
+
+/** An act for each job on the agent. @param title for a pipeline of one job; others say which stage and job they are */
+export async function actsOf(title: string, { stages }: PipelineResult): Promise<Act[]> {
+  const jobs = stages.flatMap((stage) =>
+    stage.jobs.flatMap(({ agentJobs }) =>
+      agentJobs.map(({ displayName, job }) => ({ title: `${title}: ${stage.name === '__default' ? '' : `${stage.displayName} / `}${displayName}`, job })),
+    ),
+  );
+  const acts = jobs.length === 1 ? jobs.map(({ job }) => ({ title, job })) : jobs;
+  return await Promise.all(acts.map(async (act) => ({ ...act, summaries: await readSummaries(act.job) })));
+}
+
+/** Why stages and jobs of a run could not be begun. */
+export function problemsOf({ stages }: PipelineResult): string[] {
+  return stages
+    .flatMap((stage) => [stage.error, ...stage.jobs.flatMap(({ error, agentJobs }) => [error, ...agentJobs.map(({ job }) => job.setupError)])])
+    .filter((problem) => problem !== undefined);
 }
 
 const SUMMARY = 'Distributedtask.Core.Summary';

@@ -1,11 +1,10 @@
 import { join } from 'node:path';
-import { runJob } from '../agent/runJob';
-import { pipelineJob } from '../pipeline/pipelineJob';
 import { readPipeline } from '../pipeline/parsePipeline';
+import { runPipeline } from '../pipeline/runPipeline';
 import { builtTasks } from './builtTasks';
 import { kubeconfigConnection, missingKubernetesConnections } from './connections';
 import { differencesOf, type Expectation } from './expectation';
-import { durationText, readSummaries, type Act, type RehearsalReport } from './rehearsalReport';
+import { actsOf, durationText, problemsOf, type Act, type RehearsalReport } from './rehearsalReport';
 import { SAMPLE_IMAGE, SAMPLE_SERVICE, SAMPLE_VERSIONS } from './sampleService';
 import { servedVersion } from './servedVersion';
 import { openStage, type Stage } from './stage';
@@ -51,28 +50,33 @@ export async function sampleStory(root: string, printer: StoryPrinter, shutdown:
   const [tasks, stage] = await bothOrNone(builtTasks(root), openStage(root));
   printer.say(`${SAMPLE_IMAGE} ${SAMPLE_VERSIONS.before} is running, after ${durationText(Date.now() - startedAt)}`);
   try {
-    const pipeline = await readPipeline(join(root, PIPELINE));
     const acts: Act[] = [];
     const differences: string[] = [];
     for (const [index, { title, version, expected }] of ACTS.entries()) {
       shutdown.throwIfAborted();
       printer.heading(`${String(index + 1)}. ${title}`);
       const before = await served(stage);
-      const job = pipelineJob(pipeline, { variables: [{ name: 'imageTag', value: version }, { name: 'Build.BuildId', value: String(index + 1) }] });
-      const connections = (await missingKubernetesConnections(job, tasks)).map((name) =>
-        kubeconfigConnection(name, stage.cluster.kubeconfig, stage.cluster.url),
-      );
-      const result = await runJob(
-        { ...job, connections },
-        { tasks, sourcesDirectory: root, workspace: join(stage.folder, `job-${String(index + 1)}`), listener: printer, shutdown },
+      const variables = [{ name: 'imageTag', value: version }, { name: 'Build.BuildId', value: String(index + 1) }];
+      const pipeline = readPipeline(join(root, PIPELINE), { variables, repository: root, otherRepositories: join(root, 'templates') });
+      const result = await runPipeline(
+        pipeline,
+        {
+          variables,
+          connections: async (job) =>
+            (await missingKubernetesConnections(job, tasks)).map((name) => kubeconfigConnection(name, stage.cluster.kubeconfig, stage.cluster.url)),
+        },
+        { tasks, sourcesDirectory: root, workspace: join(stage.folder, `run-${String(index + 1)}`), listener: printer, shutdown },
       );
       shutdown.throwIfAborted();
       const after = await served(stage);
       const recorded = await recordedState(stage, String(index + 1));
       printer.say(`The service itself now says ${after}; the cluster has the release as ${recorded}.`);
-      const act: Act = { title, job: result, summaries: await readSummaries(result), served: { before, after, recorded } };
-      acts.push(act);
-      differences.push(...differencesOf(act, expected));
+      differences.push(...problemsOf(result));
+      for (const told of await actsOf(title, result)) {
+        const act: Act = { ...told, served: { before, after, recorded } };
+        acts.push(act);
+        differences.push(...differencesOf(act, expected));
+      }
     }
     return { title: 'Release Guard: the rehearsal of the sample', startedAt, finishedAt: Date.now(), acts, differences };
   } finally {

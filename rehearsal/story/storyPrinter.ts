@@ -1,5 +1,6 @@
-import type { Issue, JobListener, LogLine, RunInfo, RunResult } from '../agent/job';
+import type { Issue, LogLine, RunInfo, RunResult } from '../agent/job';
 import type { TaskResult } from '../agent/taskResult';
+import type { PipelineListener } from '../pipeline/runPipeline';
 import { durationText } from './rehearsalReport';
 import { harmless, textStyle, type TextStyle } from './terminalText';
 
@@ -21,8 +22,8 @@ export const MARKS: Readonly<Record<TaskResult, string>> = {
 
 const MAX_LINE = 160;
 
-/** Tells a job on the terminal while it runs. */
-export class StoryPrinter implements JobListener {
+/** Tells a pipeline on the terminal while it runs. */
+export class StoryPrinter implements PipelineListener {
   readonly #style: TextStyle;
   readonly #write: (line: string) => void;
   readonly #limit: number | undefined;
@@ -42,6 +43,16 @@ export class StoryPrinter implements JobListener {
 
   say(text: string): void {
     this.#write(`  ${harmless(text)}`);
+  }
+
+  jobStarted(displayName: string): void {
+    this.#write('');
+    this.#write(`  ${this.#style.strong(harmless(displayName))}`);
+  }
+
+  nodeSkipped(what: 'stage' | 'job', displayName: string, why: string): void {
+    this.#write('');
+    this.#write(`  ${this.#style.faint(`– ${what} ${harmless(displayName)}: skipped, as ${harmless(why)} does not hold`)}`);
   }
 
   runStarted(run: RunInfo): void {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { SUPPORTED_YAML } from '../rehearsal/pipeline/supportedYaml';
+import { SUPPORTED_STAGES, SUPPORTED_YAML } from '../rehearsal/pipeline/supportedYaml';
 import { missingPipelineSchema, pipelineFindings, type SchemaTask } from './pipelineSchema';
 
 const TASK: SchemaTask = {
@@ -47,7 +47,11 @@ describe('the schema of azure-pipelines.yml', () => {
     });
   }
 
-  it('accepts all that a rehearsal supports', async () => {
+  it('accepts the stages, jobs and deployments that a rehearsal supports', async () => {
+    assert.deepEqual(await pipelineFindings(SUPPORTED_STAGES, []), []);
+  });
+
+  it('accepts all that a rehearsal supports in one job', async () => {
     const task: SchemaTask = {
       name: 'DeployIt',
       version: { Major: 1 },

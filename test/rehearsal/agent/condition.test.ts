@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { checkCondition, ConditionError, evaluateCondition } from '../../../rehearsal/agent/condition';
+import { checkCondition, evaluateCondition } from '../../../rehearsal/agent/condition';
+import { ExpressionError } from '../../../rehearsal/expression/value';
 import type { JobStatus } from '../../../rehearsal/agent/taskResult';
 
 const VARIABLES: Record<string, string> = {
@@ -80,12 +81,12 @@ describe('a condition', () => {
     ["gt(1, 'x')", /cannot be compared/],
   ] as const) {
     it(`is refused where it is ${text}`, () => {
-      assert.throws(() => evaluate(text), (error: Error) => error instanceof ConditionError && message.test(error.message));
+      assert.throws(() => evaluate(text), (error: Error) => error instanceof ExpressionError && message.test(error.message));
     });
   }
 
   it('can be checked without being evaluated', () => {
     checkCondition("and(failed(), eq(variables['x'], 1))");
-    assert.throws(() => checkCondition("and(false, nope('x'))"), ConditionError);
+    assert.throws(() => checkCondition("and(false, nope('x'))"), ExpressionError);
   });
 });

@@ -9,10 +9,11 @@ describe('the command line', () => {
 
   it('takes a pipeline with its options, paths relative to where the user stands', () => {
     assert.deepEqual(
-      parse('p.yml', '--kubeconfig', 'k', '--var', 'a=b=c', '--var', 'empty=', '--secret-var', 'TOKEN', '--connection', 'x=/y', '--host-type', 'release', '--node', 'n', '--tasks', 't', '--sources', '.'),
+      parse('p.yml', '--kubeconfig', 'k', '--var', 'a=b=c', '--var', 'empty=', '--secret-var', 'TOKEN', '--connection', 'x=/y', '--parameter', 'build=false', '--repository', 'templates=t', '--host-type', 'release', '--node', 'n', '--tasks', 't', '--sources', '.'),
       {
         kind: 'rehearse', pipeline: '/here/p.yml', kubeconfig: '/here/k',
         variables: [{ name: 'a', value: 'b=c' }, { name: 'empty', value: '' }, { name: 'TOKEN', value: 's3cret', secret: true }],
+        parameters: { build: 'false' }, repositories: { templates: '/here/t' },
         connections: [{ name: 'x', file: '/y' }], hostType: 'release', node: '/here/n', tasks: '/here/t', sources: '/here',
       },
     );

@@ -87,9 +87,9 @@ describe('npm start', function () {
   }
 
   it('refuses YAML that it does not know by name and line', async () => {
-    const { code, output } = await rehearse([pipeline('steps: []\nstages: []\n')]);
+    const { code, output } = await rehearse([pipeline('steps: []\nstrategy: []\n')]);
     assert.equal(code, 2);
-    assert.match(output, /p\.yml:2:1: 'stages' is not supported/);
+    assert.match(output, /p\.yml:2:1: 'strategy' is not supported/);
   });
 
   it('names a task that is not there, and runs nothing', async () => {

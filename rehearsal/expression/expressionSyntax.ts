@@ -1,24 +1,16 @@
-/** A parsed condition. */
+import { ExpressionError, type Value } from './value';
+
+/** A parsed expression. */
 export type Expression =
   | { readonly kind: 'literal'; readonly value: Value }
   | { readonly kind: 'name'; readonly name: string }
   | { readonly kind: 'index'; readonly target: Expression; readonly key: Expression }
+  /** `target.*`: every value of a list or an object. */
+  | { readonly kind: 'all'; readonly target: Expression }
   | { readonly kind: 'call'; readonly name: string; readonly args: readonly Expression[] };
 
-export type Value = null | boolean | number | string | Version | ReadonlyMap<string, string>;
-
-/** A literal such as 1.2.3 or 1.2.3.4; two parts alone are a number. */
-export interface Version {
-  readonly parts: readonly number[];
-}
-
-/** A condition that cannot be read; the agent fails the run with it. */
-export class ConditionError extends Error {
-  override readonly name = 'ConditionError';
-}
-
 const TOKEN =
-  /\s*(?:(?<version>\d+\.\d+\.\d+(?:\.\d+)?)(?![\w.])|(?<number>[-+]?\d+(?:\.\d+)?)(?![\w.])|(?<string>'(?:[^']|'')*')|(?<name>[A-Za-z_][\w-]*)|(?<sign>[()[\],.]))/y;
+  /\s*(?:(?<version>\d+\.\d+\.\d+(?:\.\d+)?)(?![\w.])|(?<number>[-+]?\d+(?:\.\d+)?)(?![\w.])|(?<string>'(?:[^']|'')*')|(?<name>[A-Za-z_][\w-]*)|(?<sign>[()[\],.*]))/y;
 
 interface Token {
   readonly kind: 'version' | 'number' | 'string' | 'name' | 'sign';
@@ -26,13 +18,17 @@ interface Token {
   readonly at: number;
 }
 
-/** Reads an expression of the language that conditions are written in. */
-export function parseCondition(text: string): Expression {
+/**
+ * Reads an expression of the language that conditions, `${{ }}` and `$[ ]` are written in.
+ *
+ * @throws ExpressionError
+ */
+export function parseExpression(text: string): Expression {
   const tokens = tokenize(text);
   let next = 0;
   const fail = (found: Token | undefined): never => {
     const where = found ? `'${found.text}' at position ${String(found.at + 1)}` : 'the end';
-    throw new ConditionError(`Condition '${text}' has an error at ${where}.`);
+    throw new ExpressionError(`Expression '${text}' has an error at ${where}.`);
   };
   const accept = (sign: string): boolean => {
     if (tokens[next]?.kind !== 'sign' || tokens[next]?.text !== sign) return false;
@@ -47,9 +43,13 @@ export function parseCondition(text: string): Expression {
     let value = primary();
     for (;;) {
       if (accept('[')) {
-        value = { kind: 'index', target: value, key: expression() };
+        value = accept('*') ? { kind: 'all', target: value } : { kind: 'index', target: value, key: expression() };
         expect(']');
       } else if (accept('.')) {
+        if (accept('*')) {
+          value = { kind: 'all', target: value };
+          continue;
+        }
         const name = tokens[next++];
         if (name?.kind !== 'name') return fail(name);
         value = { kind: 'index', target: value, key: { kind: 'literal', value: name.text } };
@@ -112,7 +112,7 @@ function tokenize(text: string): Token[] {
     const found = Object.entries(groups ?? {}).find((entry): entry is [string, string] => entry[1] !== undefined);
     if (!found) {
       const hint = text.slice(at).trimStart().startsWith('$(') ? " Write variables['name'], not $(name)." : '';
-      throw new ConditionError(`Condition '${text}' has an error at position ${String(at + 1)}.${hint}`);
+      throw new ExpressionError(`Expression '${text}' has an error at position ${String(at + 1)}.${hint}`);
     }
     tokens.push({ kind: found[0] as Token['kind'], text: found[1], at: TOKEN.lastIndex - found[1].length });
     at = TOKEN.lastIndex;
