@@ -52,7 +52,7 @@ export function buildPod(settings: BuildPodSettings) {
 }
 
 function executorArguments(settings: BuildPodSettings): string[] {
-  return [
+  const args = [
     '--context=tar://stdin',
     `--dockerfile=${settings.dockerfile}`,
     `--destination=${settings.destination}`,
@@ -60,6 +60,8 @@ function executorArguments(settings: BuildPodSettings): string[] {
     '--digest-file=/dev/termination-log',
     ...settings.buildArgs.map((argument) => `--build-arg=${argument}`),
   ];
+  // The kubelet replaces `$(NAME)` and takes `$$` for `$`.
+  return args.map((argument) => argument.replaceAll('$', '$$$$'));
 }
 
 /** The Secret with the registry credentials; the pod owns it, so it goes when the pod goes. */

@@ -27,8 +27,9 @@ const PADDING_BYTES = 64 * 1024;
  */
 export async function contextEntries(context: string, dockerfile: string): Promise<ContextEntry[]> {
   const ignoreFile = [`${dockerfile}.dockerignore`, '.dockerignore'].find((name) => fs.existsSync(path.join(context, name)));
-  const ignore = dockerignore({ ignorecase: false });
-  if (ignoreFile) ignore.add(await fs.promises.readFile(path.join(context, ignoreFile), 'utf8'));
+  const patterns = ignoreFile ? (await readText(path.join(context, ignoreFile), ignoreFile)).replace(/^\uFEFF/, '') : '';
+  const ignore = dockerignore({ ignorecase: false }).add(patterns);
+  const hasExceptions = /^\s*!/m.test(patterns);
   const always = new Set([dockerfile, `${dockerfile}.dockerignore`, '.dockerignore']);
   const neededFolders = new Set([...always].flatMap(parents));
   const entries: ContextEntry[] = [];
@@ -39,17 +40,23 @@ export async function contextEntries(context: string, dockerfile: string): Promi
     for (const child of children) {
       const name = folder ? `${folder}/${child}` : child;
       const absolute = path.join(context, name);
-      const stat = await fs.promises.lstat(absolute);
+      const stat = await fs.promises.lstat(absolute).catch((error: unknown) => {
+        throw unreadable(name, error);
+      });
       const kept = always.has(name) || !ignore.ignores(name);
       if (stat.isDirectory()) {
+        // Large folders such as node_modules are not even looked into.
+        if (!kept && !hasExceptions && !neededFolders.has(name)) continue;
         const at = entries.length;
         const below = await walk(name);
         // An ignored folder is still sent where an exception keeps something in it.
         if (kept || below || neededFolders.has(name)) entries.splice(at, 0, { name, absolute, kind: 'directory', mode: modeOf(stat), size: 0 });
         sent ||= kept || below;
       } else if (kept) {
-        if (stat.isFile()) entries.push({ name, absolute, kind: 'file', mode: modeOf(stat), size: stat.size });
-        else if (stat.isSymbolicLink()) entries.push({ name, absolute, kind: 'link', mode: 0o777, size: 0 });
+        if (stat.isFile()) {
+          await checkReadable(absolute, name);
+          entries.push({ name, absolute, kind: 'file', mode: modeOf(stat), size: stat.size });
+        } else if (stat.isSymbolicLink()) entries.push({ name, absolute, kind: 'link', mode: 0o777, size: 0 });
         else throw new UserError(`'${name}' in the build context is neither a file nor a folder nor a link`, 'Remove it, or leave it out by .dockerignore.');
         sent = true;
       }
@@ -70,6 +77,23 @@ async function readFolder(folder: string): Promise<string[]> {
     return await fs.promises.readdir(folder);
   } catch (error) {
     throw unreadable(folder, error);
+  }
+}
+
+async function readText(file: string, name: string): Promise<string> {
+  try {
+    return await fs.promises.readFile(file, 'utf8');
+  } catch (error) {
+    throw unreadable(name, error);
+  }
+}
+
+/** Found out before a pod is there that would wait for the file. */
+async function checkReadable(file: string, name: string): Promise<void> {
+  try {
+    await fs.promises.access(file, fs.constants.R_OK);
+  } catch (error) {
+    throw unreadable(name, error);
   }
 }
 
@@ -109,7 +133,7 @@ async function write(archive: Pack, entries: readonly ContextEntry[]): Promise<v
   for (const entry of entries) {
     const { name, mode } = entry;
     if (entry.kind === 'directory') await writeHeader(archive, { ...common, name: `${name}/`, type: 'directory', mode });
-    else if (entry.kind === 'link') await writeHeader(archive, { ...common, name, type: 'symlink', mode, linkname: await fs.promises.readlink(entry.absolute) });
+    else if (entry.kind === 'link') await writeHeader(archive, { ...common, name, type: 'symlink', mode, linkname: (await fs.promises.readlink(entry.absolute)).split(path.sep).join('/') });
     else await writeFile(archive, { ...common, name, type: 'file', mode, size: entry.size }, entry);
   }
 }

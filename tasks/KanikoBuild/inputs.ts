@@ -19,6 +19,8 @@ export interface KanikoInputs extends ClusterInputs {
   readonly dockerfile: string;
   /** Registry, repository and tag. */
   readonly destination: string;
+  /** The registry of the destination, as in a login: `docker.io` where its name has none. */
+  readonly registry: string;
   readonly login: RegistryLogin | undefined;
   readonly executorImage: string;
   readonly buildArgs: readonly string[];
@@ -30,7 +32,10 @@ export function readInputs(agent: Agent): KanikoInputs {
   const inputs = new TaskInputs(agent, manifest);
   const connection = inputs.connection('registryServiceConnection');
   const login = connection && registryLogin(connection, 'registryServiceConnection');
-  if (login) agent.setSecret(login.password);
+  if (login) {
+    agent.setSecret(login.password);
+    agent.setSecret(`${login.username}:${login.password}`);
+  }
   const context = readContext(inputs, agent);
   const executorImage = inputs.required('executorImage');
   const executor = parseImageReference(executorImage);
@@ -39,7 +44,7 @@ export function readInputs(agent: Agent): KanikoInputs {
     ...readClusterInputs(inputs),
     context,
     dockerfile: readDockerfile(inputs, agent, context),
-    destination: readDestination(inputs, login),
+    ...readDestination(inputs, login),
     login,
     executorImage,
     buildArgs: readBuildArgs(inputs),
@@ -68,16 +73,20 @@ function readContext(inputs: TaskInputs, agent: Agent): string {
 function readDockerfile(inputs: TaskInputs, agent: Agent, context: string): string {
   const text = inputs.required('dockerfile');
   const candidates = [path.resolve(agent.workingDirectory, text), path.resolve(context, text)];
-  const found = candidates.find((file) => fs.statSync(file, { throwIfNoEntry: false })?.isFile());
-  if (!found) throw inputs.invalid('dockerfile', `the file '${text}' does not exist`, `It is looked for at ${[...new Set(candidates)].join(' and ')}.`);
-  const below = path.relative(context, found);
-  if (below.startsWith('..') || path.isAbsolute(below)) {
-    throw inputs.invalid('dockerfile', `'${text}' lies outside the build context ${context}`, "Move it into the context, or choose a 'context' that has both.");
-  }
-  return below.split(path.sep).join('/');
+  const files = candidates.filter((file) => fs.statSync(file, { throwIfNoEntry: false })?.isFile());
+  if (files.length === 0) throw inputs.invalid('dockerfile', `the file '${text}' does not exist`, `It is looked for at ${[...new Set(candidates)].join(' and ')}.`);
+  // Links are sent as links, so the file that one leads to has to be there too.
+  const found = files.find((file) => isBelow(file, context) && isBelow(fs.realpathSync(file), fs.realpathSync(context)));
+  if (!found) throw inputs.invalid('dockerfile', `'${text}' lies outside the build context ${context}`, "Move it into the context, or choose a 'context' that has both.");
+  return path.relative(context, found).split(path.sep).join('/');
 }
 
-function readDestination(inputs: TaskInputs, login: RegistryLogin | undefined): string {
+function isBelow(file: string, folder: string): boolean {
+  const relative = path.relative(folder, file);
+  return relative !== '..' && !relative.startsWith(`..${path.sep}`) && !path.isAbsolute(relative);
+}
+
+function readDestination(inputs: TaskInputs, login: RegistryLogin | undefined): { destination: string; registry: string } {
   const name = inputs.required('imageName');
   const parsed = parseImageReference(name);
   if (!parsed.ok) throw inputs.invalid('imageName', `'${name}' is not an image's name: ${parsed.why}`, 'Write it as registry:port/repository.');
@@ -88,7 +97,7 @@ function readDestination(inputs: TaskInputs, login: RegistryLogin | undefined): 
   const tagged = parseImageReference(`${name}:${tag}`);
   if (!tagged.ok) throw inputs.invalid('imageTag', `'${tag}' cannot be a tag: ${tagged.why}`, 'Use letters, digits, dots, dashes and underscores.');
   const registry = parsed.reference.registry ?? login?.host;
-  return `${registry ? `${registry}/` : ''}${parsed.reference.repository}:${tag}`;
+  return { destination: `${registry ? `${registry}/` : ''}${parsed.reference.repository}:${tag}`, registry: registry ?? 'docker.io' };
 }
 
 function readBuildArgs(inputs: TaskInputs): string[] {

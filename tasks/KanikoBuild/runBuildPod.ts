@@ -1,6 +1,6 @@
 import type { Agent } from '../core/agent/agent';
 import { UserError } from '../core/agent/userError';
-import { ApiError } from '../core/kubernetes/apiError';
+import { ApiError, ConnectionError, isNotFound } from '../core/kubernetes/apiError';
 import { attachStdin, type AttachedStdin } from '../core/kubernetes/attachStdin';
 import { mayHaveHappened, settleMutation, type KubernetesClient } from '../core/kubernetes/client';
 import { likelyCause } from '../core/kubernetes/diagnosis';
@@ -14,7 +14,8 @@ import type { DockerConfig } from '../core/registry/dockerConfig';
 import { systemClock } from '../core/time/clock';
 import { buildPod, CONTAINER, credentialsSecret, type BuildPodSettings } from './buildPod';
 import { contextArchive, type ContextEntry } from './contextArchive';
-import { removeBuild } from './sweepBuild';
+import { isCutContext, isUsage, type ExecutorEnd } from './executorFailure';
+import { rememberBuild, removeBuild } from './sweepBuild';
 
 export interface BuildRequest {
   readonly namespace: string;
@@ -24,21 +25,23 @@ export interface BuildRequest {
   readonly signal: AbortSignal;
 }
 
-export interface BuildEnd {
-  readonly exitCode: number;
-  readonly reason: string | undefined;
-  /** What the executor wrote to its digest file; it is there also after a failed push. */
-  readonly digest: string;
-  readonly log: readonly string[];
+export interface BuildEnd extends ExecutorEnd {
+  /** From the creation of the pod to the executor's end, in milliseconds. */
   readonly durationMs: number;
 }
 
 /** The context did not arrive whole, for reasons of the connection; a fresh pod may have more luck. */
 export class BrokenUploadError extends UserError {}
 
-const GRACES = { imagePull: 60_000, unschedulable: 300_000, crashLoopRestarts: 1 };
-const CLEAN_UP_MS = 5_000;
+/** The pod is never restarted, so a container that is down stays down. */
+const GRACES = { imagePull: 60_000, unschedulable: 300_000, crashLoopRestarts: 0 };
+/** Together with the rest below what is left between a cancel and the agent's second signal. */
+const CLEAN_UP_MS = 4_000;
 const ATTACH_RETRY_MS = 200;
+/** How long a container that is said to run may refuse the attach. */
+const ATTACH_PATIENCE_MS = 60_000;
+/** The log may come a little after the container's end. */
+const LAST_LINES_MS = 5_000;
 const LOG_LINES_KEPT = 400;
 const PROGRESS_STEP_BYTES = 25 * 1024 * 1024;
 
@@ -48,8 +51,14 @@ export async function runBuildPod(agent: Agent, client: KubernetesClient, reques
   const started = Date.now();
   const stop = new AbortController();
   const signal = AbortSignal.any([request.signal, stop.signal]);
+  rememberBuild(agent, true);
+  const pod = await createPod(client, request).catch((error: unknown) => {
+    // Refused for good, and so not there; a creation that was canceled may still take place.
+    if (!request.signal.aborted && !mayHaveHappened(error)) rememberBuild(agent, false);
+    throw error;
+  });
   try {
-    const pod = await createBuild(client, request);
+    await createSecret(client, request, pod);
     const states = containerStates(client, pod, signal);
     await states.running;
     const stdin = await attachWhileRunning(client, request, states);
@@ -58,36 +67,43 @@ export async function runBuildPod(agent: Agent, client: KubernetesClient, reques
     try {
       if (stdin) await upload(agent, stdin, request, states);
       const ended = await states.terminated;
-      await Promise.race([logged, systemClock.sleep(CLEAN_UP_MS, signal)]);
-      // What the executor read of a broken stream looks to it like an end.
-      if (ended.exitCode !== 0 && log.some((line) => /unexpected EOF|gzip: invalid header/.test(line))) throw brokenUpload(settings.name, log.at(-1) ?? '');
-      return { exitCode: ended.exitCode, reason: ended.reason, digest: (ended.message ?? '').trim(), log, durationMs: Date.now() - started };
+      await Promise.race([logged, systemClock.sleep(LAST_LINES_MS, signal)]);
+      if (ended.exitCode !== 0 && isCutContext(log)) throw brokenUpload(settings.name, 'the executor read only a part of it');
+      return { exitCode: ended.exitCode, reason: ended.reason, message: ended.message ?? '', log, durationMs: Date.now() - started };
     } finally {
       stdin?.close();
     }
   } finally {
     stop.abort(new Error('the build is over'));
     // With a time limit of its own: the task's signal may be what ended the build.
-    await removeBuild(client, namespace, settings.name, AbortSignal.timeout(CLEAN_UP_MS)).catch((error: unknown) => {
-      agent.warning(`The build's pod ${settings.name} in namespace ${namespace} could not be deleted: ${error instanceof Error ? error.message : String(error)}`);
-    });
+    await removeBuild(client, namespace, settings.name, AbortSignal.timeout(CLEAN_UP_MS)).then(
+      () => rememberBuild(agent, false),
+      (error: unknown) => agent.warning(`The build's pod ${settings.name} in namespace ${namespace} could not be deleted: ${error instanceof Error ? error.message : String(error)}`),
+    );
   }
 }
 
 /** The pod first, for it owns the Secret: whatever is killed when, no credentials stay behind. */
-async function createBuild(client: KubernetesClient, { namespace, settings, credentials, signal }: BuildRequest): Promise<Pod> {
-  const pods = resourcePath('pods', { namespace });
-  const found = <T extends Pod | Secret>(resource: 'pods' | 'secrets') =>
-    client.get<T>(resourcePath(resource, { namespace, name: settings.name }), { signal }).catch((error: unknown) => {
-      if (error instanceof ApiError && error.status === 404) return undefined;
-      throw error;
-    });
-  const pod = await settleMutation(() => client.create<Pod>(pods, buildPod(settings), { signal }), () => found<Pod>('pods'));
-  if (credentials) {
-    const secret = credentialsSecret({ name: settings.name, uid: pod.metadata.uid ?? '', labels: settings.labels }, credentials);
-    await settleMutation(() => client.create<Secret>(resourcePath('secrets', { namespace }), secret, { signal }), () => found<Secret>('secrets'));
-  }
-  return pod;
+function createPod(client: KubernetesClient, request: BuildRequest): Promise<Pod> {
+  return create<Pod>(client, request, 'pods', buildPod(request.settings));
+}
+
+async function createSecret(client: KubernetesClient, request: BuildRequest, pod: Pod): Promise<void> {
+  const { settings, credentials } = request;
+  if (!credentials) return;
+  await create<Secret>(client, request, 'secrets', credentialsSecret({ name: settings.name, uid: pod.metadata.uid ?? '', labels: settings.labels }, credentials));
+}
+
+/** Names are made up for each attempt, so an object of that name is the one whose answer was lost. */
+function create<T extends Pod | Secret>(client: KubernetesClient, { namespace, settings, signal }: BuildRequest, resource: 'pods' | 'secrets', object: unknown): Promise<T> {
+  return settleMutation(
+    () => client.create<T>(resourcePath(resource, { namespace }), object, { signal }),
+    () =>
+      client.get<T>(resourcePath(resource, { namespace, name: settings.name }), { signal }).catch((error: unknown) => {
+        if (isNotFound(error)) return undefined;
+        throw error;
+      }),
+  );
 }
 
 interface ContainerStates {
@@ -116,13 +132,14 @@ function containerStates(client: KubernetesClient, created: Pod, signal: AbortSi
   const judge = () => {
     if (!latest) return fail(new UserError(`The build's pod ${created.metadata.name} was deleted by somebody else`, 'Run again.'));
     const state = latest.status?.containerStatuses?.find((status) => status.name === CONTAINER)?.state;
+    // A pod past its deadline, or evicted, may never show its container's end, or one that says nothing.
+    if (latest.status?.phase === 'Failed' && (latest.status.reason || !state?.terminated)) return fail(podFailure(latest));
     if (state?.terminated) {
       ended = true;
+      clearTimeout(suspectTimer);
       running.resolve();
       return terminated.resolve(state.terminated);
     }
-    // A pod past its deadline, or evicted, may never show its container's end.
-    if (latest.status?.phase === 'Failed') return fail(podFailure(latest));
     if (state?.running) {
       clearTimeout(suspectTimer);
       return running.resolve();
@@ -179,15 +196,17 @@ function cannotStart(pod: Pod, reason: string, message: string): UserError {
 
 /** @returns undefined where the executor has ended before it could be attached to: its log tells why */
 async function attachWhileRunning(client: KubernetesClient, { namespace, settings, signal }: BuildRequest, states: ContainerStates): Promise<AttachedStdin | undefined> {
-  for (;;) {
+  for (const giveUpAt = Date.now() + ATTACH_PATIENCE_MS; ; ) {
     if (states.hasEnded()) return undefined;
     try {
       return await attachStdin(client, { namespace, pod: settings.name, container: CONTAINER });
     } catch (error) {
+      // A second attach would mix into the first, so where that is in doubt only a fresh pod helps.
+      if (!(error instanceof ApiError) && !(error instanceof ConnectionError && !error.sent)) throw brokenUpload(settings.name, error instanceof Error ? error.message : String(error));
       // The kubelet answers 500 or 404 until its runtime knows the container as running.
-      const tooEarly = error instanceof ApiError && (error.status === 500 || error.status === 404);
-      if (!tooEarly && !mayHaveHappened(error)) throw error;
-      await systemClock.sleep(ATTACH_RETRY_MS, signal);
+      const mayPass = error instanceof ConnectionError || error.status >= 500 || error.status === 404 || error.status === 429;
+      if (!mayPass || Date.now() > giveUpAt) throw error;
+      await Promise.race([systemClock.sleep(ATTACH_RETRY_MS, signal), states.terminated]);
     }
   }
 }
@@ -201,12 +220,14 @@ async function upload(agent: Agent, stdin: AttachedStdin, request: BuildRequest,
   };
   const archive = contextArchive(request.entries);
   try {
-    await Promise.race([stdin.send(archive, sent), states.terminated.then(() => archive.destroy())]);
+    await Promise.race([stdin.send(archive, sent), states.terminated]);
   } catch (error) {
     if (request.signal.aborted || error instanceof UserError) throw error;
     // An executor that fails early closes its input: then its own words are the better error.
-    const ended = await Promise.race([states.terminated, systemClock.sleep(CLEAN_UP_MS, request.signal).then(() => undefined)]);
+    const ended = await Promise.race([states.terminated, systemClock.sleep(LAST_LINES_MS, request.signal).then(() => undefined)]);
     if (!ended) throw brokenUpload(request.settings.name, error instanceof Error ? error.message : String(error));
+  } finally {
+    archive.destroy();
   }
 }
 
@@ -221,7 +242,7 @@ async function printLog(agent: Agent, client: KubernetesClient, request: BuildRe
     for await (const line of followLog(client, of)) {
       log.push(line);
       if (log.length > LOG_LINES_KEPT) log.shift();
-      inUsage ||= /^Usage:\s*$/.test(line);
+      inUsage ||= isUsage(line);
       if (!inUsage) agent.info(line);
     }
   } catch (error) {

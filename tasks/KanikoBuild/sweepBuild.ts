@@ -6,11 +6,11 @@ import { resourcePath } from '../core/kubernetes/resourcePath';
 import { buildLabels, STEP_LABEL } from './buildLabels';
 import { readSweepInputs } from './inputs';
 
-const LEFT_BEHIND = 'kanikoBuild.started';
+const LEFT_BEHIND = 'kanikoBuild.leftBehind';
 
-/** Remembers that something may have to be swept: the main process may not live to do it. */
-export function rememberBuild(agent: Agent, started: boolean): void {
-  agent.setTaskVariable(LEFT_BEHIND, String(started));
+/** Remembers whether something may have to be swept: the main process may not live to do it. */
+export function rememberBuild(agent: Agent, leftBehind: boolean): void {
+  agent.setTaskVariable(LEFT_BEHIND, String(leftBehind));
 }
 
 /** The task's post-job process: takes away what a killed main process has left in the cluster. */
@@ -35,6 +35,9 @@ export async function sweepBuild(agent: Agent, signal: AbortSignal): Promise<Tas
 
 /** Deletes a build's pod at once, and the Secret that the pod owns without waiting for the garbage collector. */
 export async function removeBuild(client: KubernetesClient, namespace: string, name: string, signal: AbortSignal): Promise<void> {
-  await client.delete(resourcePath('secrets', { namespace, name }), { signal });
-  await client.delete(resourcePath('pods', { namespace, name }), { query: { gracePeriodSeconds: 0 }, signal });
+  const ends = await Promise.allSettled([
+    client.delete(resourcePath('pods', { namespace, name }), { query: { gracePeriodSeconds: 0 }, signal }),
+    client.delete(resourcePath('secrets', { namespace, name }), { signal }),
+  ]);
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }

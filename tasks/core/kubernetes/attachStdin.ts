@@ -7,6 +7,8 @@ import { openWebSocket } from './webSocket';
 const STDIN = 0;
 const ERROR = 3;
 const CLOSE = 255;
+const V5 = 'v5.channel.k8s.io';
+const V4 = 'v4.channel.k8s.io';
 const FRAME_BYTES = 64 * 1024;
 /** How much may wait in memory for a slow reader. */
 const HIGH_WATER_BYTES = 1024 * 1024;
@@ -19,50 +21,45 @@ export interface AttachedStdin {
    * Sends all of the stream, held back while the reader is slow. On v5 the end is told; on v4 the program has to know
    * it by what was sent.
    * @param sent is called with the count of bytes handed over so far
-   * @throws Error when the connection breaks before the end
+   * @throws Error when the connection breaks before the end, or what the stream failed with
    */
   send(source: Readable, sent?: (bytes: number) => void): Promise<void>;
   /** Ends the connection; on v4 a program that still reads gets an unexpected end. */
   close(): void;
 }
 
-/** Attaches to the standard input of a running container. */
+/**
+ * Attaches to the standard input of a running container.
+ * @throws ApiError where the API server or the kubelet refuses; any other error leaves open whether the attach took place
+ */
 export async function attachStdin(client: KubernetesClient, of: { namespace: string; pod: string; container: string }): Promise<AttachedStdin> {
   const path = resourcePath('pods', { namespace: of.namespace, name: of.pod, subresource: 'attach' });
   const query = `container=${encodeURIComponent(of.container)}&stdin=true&stdout=false&stderr=false&tty=false`;
   // Offered alone, v5 is refused by servers before 1.29.
-  const socket = await openWebSocket(client, `${path}?${query}`, ['v5.channel.k8s.io', 'v4.channel.k8s.io']);
-  let ended: Error | undefined;
-  const broken = new Promise<never>((_resolve, reject) => {
-    const end = (why: string) => {
-      ended ??= new Error(why);
-      reject(ended);
-    };
-    socket.on('close', (code) => end(`the connection to the container was closed (${code})`));
-    socket.on('error', (error) => end(error.message));
-    socket.on('message', (message: Buffer) => {
-      if (message[0] === ERROR && message.length > 1 && !/"status":"Success"/.test(message.toString('utf8'))) end(message.subarray(1).toString('utf8'));
-    });
-  });
-  broken.catch(() => undefined);
+  const socket = await openWebSocket(client, `${path}?${query}`, [V5, V4]);
+  const broken = breakOf(socket);
+
+  const pump = async (source: Readable, sent?: (bytes: number) => void): Promise<void> => {
+    let bytes = 0;
+    let last = Promise.resolve();
+    for await (const chunk of source as AsyncIterable<Buffer>) {
+      for (let at = 0; at < chunk.length; at += FRAME_BYTES) {
+        const part = chunk.subarray(at, at + FRAME_BYTES);
+        last = sendFrame(socket, Buffer.concat([Buffer.of(STDIN), part]));
+        if (socket.bufferedAmount >= HIGH_WATER_BYTES) await last;
+        bytes += part.length;
+        sent?.(bytes);
+      }
+    }
+    if (socket.protocol === V5) last = sendFrame(socket, Buffer.of(CLOSE, STDIN));
+    await last;
+  };
 
   return {
     protocol: socket.protocol,
     send: async (source, sent) => {
-      let bytes = 0;
-      const pump = async () => {
-        for await (const chunk of source as AsyncIterable<Buffer>) {
-          for (let at = 0; at < chunk.length; at += FRAME_BYTES) {
-            const frame = chunk.subarray(at, at + FRAME_BYTES);
-            await handOver(socket, Buffer.concat([Buffer.of(STDIN), frame]));
-            bytes += frame.length;
-            sent?.(bytes);
-          }
-        }
-        await flushed(socket, socket.protocol === 'v5.channel.k8s.io' ? Buffer.of(CLOSE, STDIN) : Buffer.of(STDIN));
-      };
       try {
-        await Promise.race([pump(), broken]);
+        await Promise.race([pump(source, sent), broken]);
       } catch (error) {
         source.destroy();
         throw error;
@@ -72,14 +69,24 @@ export async function attachStdin(client: KubernetesClient, of: { namespace: str
   };
 }
 
-/** Resolves once little enough waits to be sent. */
-function handOver(socket: WebSocket, frame: Buffer): Promise<void> {
-  if (socket.bufferedAmount >= HIGH_WATER_BYTES) return flushed(socket, frame);
-  socket.send(frame);
-  return Promise.resolve();
+/** Rejects when the connection breaks, or the server tells of an error on its channel. */
+function breakOf(socket: WebSocket): Promise<never> {
+  const broken = new Promise<never>((_resolve, reject) => {
+    socket.on('close', (code) => reject(new Error(`the connection to the container was closed (code ${code})`)));
+    socket.on('error', reject);
+    socket.on('message', (message: Buffer) => {
+      if (message[0] !== ERROR || message.length === 1) return;
+      const text = message.subarray(1).toString('utf8');
+      if (!/"status":\s*"Success"/.test(text)) reject(new Error(text));
+    });
+  });
+  broken.catch(() => undefined);
+  return broken;
 }
 
 /** Resolves once the frame, and so everything before it, has been given to the system. */
-function flushed(socket: WebSocket, frame: Buffer): Promise<void> {
-  return new Promise((resolve, reject) => socket.send(frame, (error) => (error ? reject(error) : resolve())));
+function sendFrame(socket: WebSocket, frame: Buffer): Promise<void> {
+  const done = new Promise<void>((resolve, reject) => socket.send(frame, (error) => (error ? reject(error) : resolve())));
+  done.catch(() => undefined);
+  return done;
 }

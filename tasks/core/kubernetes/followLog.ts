@@ -1,8 +1,8 @@
-import { createInterface } from 'node:readline';
 import { systemClock } from '../time/clock';
 import { ApiError, ConnectionError, isPassing } from './apiError';
 import type { KubernetesClient } from './client';
 import { resourcePath } from './resourcePath';
+import { linesOf } from './streamLines';
 
 export interface FollowLogOptions {
   readonly namespace: string;
@@ -14,56 +14,71 @@ export interface FollowLogOptions {
 }
 
 const RECONNECT_PAUSE_MS = 500;
-const STAMPED = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z) ?(.*)$/s;
+const STAMPED = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?Z ?(.*)$/s;
 
 /**
  * A container's log from its start to its end, each line once. The API server may end a followed log early (a log file
- * rotates, a proxy times out); then it is asked again from the last second seen, and lines known already are left out by
- * their time stamps.
+ * rotates, a proxy times out); then it is asked again from a little before the last second seen, and lines known already
+ * are left out.
+ * @throws ApiError or ConnectionError that asking again cannot mend
  */
 export async function* followLog(client: KubernetesClient, options: FollowLogOptions): AsyncGenerator<string> {
   const path = resourcePath('pods', { namespace: options.namespace, name: options.pod, subresource: 'log' });
-  let last = '';
-  /** How many lines have been seen with the last time stamp: two lines can share one. */
-  let seenAtLast = 0;
+  const seen = new RecentLines();
+  const broken = (why: string, cause: unknown) => new ConnectionError(client.transport.server, 'ECONNRESET', why, true, { cause });
   while (!options.signal.aborted) {
     const endedBefore = options.ended();
-    let resumed = last === '' ? undefined : { stamp: last, skip: seenAtLast };
     try {
-      const sinceTime = last === '' ? undefined : `${last.slice(0, 19)}Z`;
-      const { body } = await client.stream(path, { query: { container: options.container, follow: true, timestamps: true, sinceTime }, signal: options.signal });
-      for await (const line of createInterface({ input: body, crlfDelay: Infinity })) {
-        const [, stamp = last, text = line] = STAMPED.exec(line) ?? [];
-        if (resumed) {
-          const order = compareStamps(stamp, resumed.stamp);
-          if (order < 0 || (order === 0 && resumed.skip-- > 0)) continue;
-          if (order > 0) resumed = undefined;
-        }
-        seenAtLast = stamp === last ? seenAtLast + 1 : 1;
-        last = stamp;
-        yield text;
+      const query = { container: options.container, follow: true, timestamps: true, sinceTime: seen.since };
+      const { body } = await client.stream(path, { query, signal: options.signal });
+      const isNew = seen.resume();
+      for await (const line of linesOf(body, broken)) {
+        if (isNew(line)) yield (STAMPED.exec(line)?.[2] ?? line).replace(/\r$/, '');
       }
+      if (endedBefore) return;
     } catch (error) {
       if (options.signal.aborted) return;
       if (!mayContinue(error)) throw error;
     }
-    if (endedBefore) return;
     if (!options.ended()) await systemClock.sleep(RECONNECT_PAUSE_MS, options.signal).catch(() => undefined);
   }
 }
 
-/** Fractions of a second come without trailing zeros, so texts of different lengths have to be compared by value. */
-function compareStamps(a: string, b: string): number {
-  const padded = (stamp: string) => {
-    const [seconds = '', fraction = ''] = stamp.replace('Z', '').split('.');
-    return `${seconds}.${fraction.padEnd(9, '0')}`;
-  };
-  return padded(a).localeCompare(padded(b), 'en');
+/**
+ * The lines of the last seconds, each with how often it came: a log is asked for by whole seconds, lines can share a
+ * time stamp, and those of the two output streams can be a little out of order.
+ */
+class RecentLines {
+  private counts = new Map<string, { second: number; times: number }>();
+  private latest = 0;
+
+  /** From when on the log has to be read again. */
+  get since(): string | undefined {
+    return this.latest === 0 ? undefined : new Date(this.latest - 1000).toISOString().replace('.000Z', 'Z');
+  }
+
+  /** Tells of each line of a log that is read again whether it has not been seen before; it counts as seen then. */
+  resume(): (line: string) => boolean {
+    const left = new Map([...this.counts].map(([line, { times }]) => [line, times]));
+    return (line) => {
+      const before = left.get(line) ?? 0;
+      if (before > 0) left.set(line, before - 1);
+      else this.add(line);
+      return before === 0;
+    };
+  }
+
+  private add(line: string): void {
+    const second = Date.parse(`${STAMPED.exec(line)?.[1] ?? ''}Z`) || this.latest;
+    this.counts.set(line, { second, times: (this.counts.get(line)?.times ?? 0) + 1 });
+    if (second <= this.latest) return;
+    this.latest = second;
+    for (const [known, of] of this.counts) if (of.second < second - 1000) this.counts.delete(known);
+  }
 }
 
 function mayContinue(error: unknown): boolean {
   if (error instanceof ConnectionError) return isPassing(error);
   // 400: the container is not running yet, or its runtime is being asked at a bad moment.
-  if (error instanceof ApiError) return error.status >= 500 || error.status === 400 || error.status === 429;
-  return true;
+  return error instanceof ApiError && (error.status >= 500 || error.status === 400 || error.status === 429);
 }

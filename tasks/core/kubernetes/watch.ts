@@ -1,9 +1,8 @@
-import type { Readable } from 'node:stream';
-import { StringDecoder } from 'node:string_decoder';
 import { systemClock } from '../time/clock';
 import { ApiError, ConnectionError, isPassing } from './apiError';
 import type { KubernetesClient } from './client';
 import type { KubernetesObject } from './objects';
+import { linesOf } from './streamLines';
 
 export interface WatchOptions {
   readonly labelSelector?: string;
@@ -107,20 +106,4 @@ async function* watchLines<T>(
     clearTimeout(silence);
     body.destroy();
   }
-}
-
-/** Split at \n alone, which is what the server ends lines with; characters stay whole across chunks. */
-async function* linesOf(body: Readable, broken: (why: string, cause: unknown) => ConnectionError): AsyncGenerator<string> {
-  const decoder = new StringDecoder('utf8');
-  let rest = '';
-  try {
-    for await (const chunk of body) {
-      const parts = (rest + decoder.write(chunk as Buffer)).split('\n');
-      rest = parts.pop() ?? '';
-      yield* parts.filter(Boolean);
-    }
-  } catch (error) {
-    throw broken('a watch broke off', error);
-  }
-  if (rest) yield rest;
 }

@@ -12,6 +12,10 @@ export interface RegistryLogin {
 /** The file config.json of Docker, as far as credentials go. Unknown members are kept. */
 export interface DockerConfig {
   readonly auths?: Readonly<Record<string, { readonly auth?: string; readonly [other: string]: unknown }>>;
+  /** A program of the machine that keeps all credentials. */
+  readonly credsStore?: string;
+  /** Registry → program that gives its credentials. */
+  readonly credHelpers?: Readonly<Record<string, string>>;
   readonly [other: string]: unknown;
 }
 
@@ -46,11 +50,33 @@ function hostOf(address: string | undefined): string {
   return DOCKER_HUB_HOSTS.has(host) ? 'docker.io' : host;
 }
 
-/** Docker's config.json with the logins, added to one that is there already; later logins win. */
+/** Helpers that Kaniko's images bring along; others are programs of the agent, and naming them makes the executor fail. */
+const EXECUTOR_HELPERS = new Set(['ecr-login', 'gcr', 'acr-env']);
+
+/**
+ * The config.json that a build in the cluster can use: the logins, added to one that is there already; later logins win.
+ * Credential stores of the agent are left out.
+ */
 export function dockerConfig(logins: readonly RegistryLogin[], existing: DockerConfig = {}): DockerConfig {
   const added = logins.map(({ host, username, password }) => {
     const key = host === 'docker.io' ? DOCKER_HUB_KEY : host;
     return [key, { auth: Buffer.from(`${username}:${password}`).toString('base64') }] as const;
   });
-  return { ...existing, auths: { ...existing.auths, ...Object.fromEntries(added) } };
+  const { credsStore: _store, credHelpers = {}, ...rest } = existing;
+  const helpers = Object.entries(credHelpers).filter(([, helper]) => EXECUTOR_HELPERS.has(helper));
+  return { ...rest, auths: { ...existing.auths, ...Object.fromEntries(added) }, ...(helpers.length > 0 ? { credHelpers: Object.fromEntries(helpers) } : {}) };
+}
+
+/** Whether there are credentials for a registry. */
+export function hasLogin(config: DockerConfig, host: string): boolean {
+  return [...Object.keys(config.auths ?? {}), ...Object.keys(config.credHelpers ?? {})].some((key) => hostOf(key) === hostOf(host));
+}
+
+/** The passwords and auth texts in a config.json, for the agent's masker. */
+export function secretsOf(config: DockerConfig): string[] {
+  return Object.values(config.auths ?? {}).flatMap((entry) => {
+    const { auth, password, identitytoken, registrytoken } = entry as Record<string, unknown>;
+    const decoded = typeof auth === 'string' ? Buffer.from(auth, 'base64').toString('utf8').replace(/^[^:]*:/, '') : '';
+    return [auth, decoded, password, identitytoken, registrytoken].filter((value): value is string => typeof value === 'string' && value !== '');
+  });
 }
