@@ -206,8 +206,9 @@ export function releaseRoutes(store: ReleaseStore): Route[] {
       properties: {},
     };
   };
+  // Tasks are part of a single release unless they are declined.
   const whole = (release: CreatedRelease, query?: Query) =>
-    releaseJson(release, { environments: true, artifacts: true, variables: true, withTasks: query?.text('$expand')?.toLowerCase() === 'tasks', showApproval: approvalFilter(query?.text('approvalFilters')) });
+    releaseJson(release, { environments: true, artifacts: true, variables: true, withTasks: query?.text('$expand')?.toLowerCase() !== 'none', showApproval: approvalFilter(query?.text('approvalFilters')) });
 
   const definitionJson = (definition: ReleaseDefinition, { environments, artifacts, variables }: { environments: boolean; artifacts: boolean; variables: boolean }) => {
     const { scenario, environmentIds, createdOn } = definition;
@@ -267,16 +268,16 @@ export function releaseRoutes(store: ReleaseStore): Route[] {
   };
 
   const checkDeployRight = ({ user }: ServiceRequest) => {
-    if (user.denies.includes('manageDeployments')) throw serviceErrors.releaseDenied(user.owner, 'Manage deployments');
+    if (user.denies.includes('manageDeployments')) throw serviceErrors.releaseDenied(user.owner, 'manage deployments');
   };
 
   const create = (request: ServiceRequest): Answer => {
     const project = projectOf(request);
     const body = bodyObject(request);
-    if (typeof body.definitionId !== 'number') throw serviceErrors.releaseInvalid('The release pipeline ID has to be a number.');
+    if (typeof body.definitionId !== 'number') throw serviceErrors.releaseInvalid('InvalidRequest', 'The release pipeline ID has to be a number.');
     const definition = store.definition(project, body.definitionId);
-    if (request.user.denies.includes('createReleases')) throw serviceErrors.releaseDenied(request.user.owner, 'Create releases');
-    if (definition.scenario.disabled) throw serviceErrors.releaseInvalid(`Release pipeline ${definition.scenario.name} is disabled.`);
+    if (request.user.denies.includes('createReleases')) throw serviceErrors.releaseDenied(request.user.owner, 'create releases');
+    if (definition.scenario.disabled) throw serviceErrors.releaseDefinitionDisabled(definition.scenario.name);
     return { json: whole(store.create(definition, releaseOptions(body), request.user.owner)) };
   };
 
@@ -349,7 +350,7 @@ export function releaseRoutes(store: ReleaseStore): Route[] {
   const approvalOf = (request: ServiceRequest) => {
     const id = Number(request.params.approvalId);
     const found = allApprovals(projectOf(request)).find(({ approval }) => approval.id === id);
-    if (!found) throw serviceErrors.releaseItemMissing('Approval', id);
+    if (!found) throw serviceErrors.releaseItemMissing('ReleaseStep', id);
     return found;
   };
 
@@ -376,7 +377,7 @@ export function releaseRoutes(store: ReleaseStore): Route[] {
     const release = releaseOf(request);
     const id = Number(request.params.manualInterventionId);
     const intervention = interventionsOf(release).find((one) => one.id === id);
-    if (!intervention) throw serviceErrors.releaseItemMissing('Manual intervention', id);
+    if (!intervention) throw serviceErrors.releaseItemMissing('ManualIntervention', id);
     return { release, intervention };
   };
 
@@ -394,7 +395,7 @@ export function releaseRoutes(store: ReleaseStore): Route[] {
         return { json: gatesJson(gates) };
       }
     }
-    throw serviceErrors.releaseItemMissing('Gate step', id);
+    throw serviceErrors.releaseItemMissing('ReleaseStep', id);
   };
 
   const patchEnvironment = (request: ServiceRequest): Answer => {
@@ -404,24 +405,24 @@ export function releaseRoutes(store: ReleaseStore): Route[] {
     const wanted = typeof status === 'string' ? status.toLowerCase() : '';
     if (wanted === 'inprogress') release.run.startByHand(environment, request.user.owner);
     else if (wanted === 'canceled') release.run.cancel(environment);
-    else throw serviceErrors.releaseInvalid(`The status of a stage can be set to inProgress or canceled.`);
+    else throw serviceErrors.releaseInvalid('InvalidReleaseEnvironmentStatusUpdate', `The status of a stage can be set to inProgress or canceled.`);
     return { json: environmentJson(release, environment, { withTasks: false, showApproval: () => true }) };
   };
 
   const patchRelease = (request: ServiceRequest): Answer => {
     const release = releaseOf(request);
-    if (request.user.denies.includes('createReleases')) throw serviceErrors.releaseDenied(request.user.owner, 'Manage releases');
+    if (request.user.denies.includes('createReleases')) throw serviceErrors.releaseDenied(request.user.owner, 'manage releases');
     const { status } = bodyObject(request);
     const wanted = typeof status === 'string' ? status.toLowerCase() : undefined;
     if (wanted === 'active' || wanted === 'abandoned') release.run.setStatus(wanted);
-    else if (wanted !== undefined) throw serviceErrors.releaseInvalid(`The status of a release can be set to active or abandoned.`);
+    else if (wanted !== undefined) throw serviceErrors.releaseInvalid('InvalidReleaseStatusUpdate', `The status of a release can be set to active or abandoned.`);
     return { json: whole(release) };
   };
 
   const decide = (decision: ReleaseApproval['decision'], body: Record<string, unknown>, comment: unknown, what: string) => {
     const status = typeof body.status === 'string' ? body.status.toLowerCase() : '';
-    if (status !== 'approved' && status !== 'rejected') throw serviceErrors.releaseInvalid(`The status of ${what} can be set to approved or rejected.`);
-    if (decision.status !== 'pending') throw serviceErrors.releaseInvalid(`The status of ${what} is ${decision.status} and cannot be changed.`);
+    if (status !== 'approved' && status !== 'rejected') throw serviceErrors.releaseInvalid('ApprovalUpdate', `The status of ${what} can be set to approved or rejected.`);
+    if (decision.status !== 'pending') throw serviceErrors.releaseInvalid('ApprovalUpdate', `The status of ${what} is ${decision.status} and cannot be changed.`);
     decision.decide(status, typeof comment === 'string' ? comment : '');
   };
 
@@ -429,7 +430,7 @@ export function releaseRoutes(store: ReleaseStore): Route[] {
     const { environment } = environmentOf(request);
     const [phaseId, taskId] = [Number(request.params.releaseDeployPhaseId), Number(request.params.taskId)];
     const task = environment.attempts.flatMap(({ phases }) => phases).find(({ id }) => id === phaseId)?.tasks.find(({ id }) => id === taskId);
-    if (!task?.log) throw serviceErrors.releaseItemMissing('Log of task', taskId);
+    if (!task?.log) throw serviceErrors.releaseItemMissing('ReleaseManagementObject', taskId);
     return { text: task.log.range(request.query.number('startLine'), request.query.number('endLine')).map((line) => `${line}\r\n`).join('') };
   };
 
@@ -499,7 +500,7 @@ function declaredJson(variables: EnvironmentScenario['variables'] = {}): Record<
 function releaseOptions(body: Record<string, unknown>): ReleaseOptions {
   const listOf = (name: string): unknown[] => {
     const value = body[name] ?? [];
-    if (!Array.isArray(value)) throw serviceErrors.releaseInvalid(`${name} has to be a list.`);
+    if (!Array.isArray(value)) throw serviceErrors.releaseInvalid('InvalidRequest', `${name} has to be a list.`);
     return value;
   };
   return {
@@ -510,13 +511,13 @@ function releaseOptions(body: Record<string, unknown>): ReleaseOptions {
     artifacts: listOf('artifacts').map((item) => {
       const { alias, instanceReference } = objectOf(item);
       const { id, name } = objectOf(instanceReference);
-      if (typeof alias !== 'string') throw serviceErrors.releaseInvalid('Each artifact needs an alias.');
+      if (typeof alias !== 'string') throw serviceErrors.releaseInvalid('InvalidRequest', 'Each artifact needs an alias.');
       return { alias, id: textOf(id), name: textOf(name) };
     }),
     variables: givenVariables(body.variables),
     environmentVariables: new Map(listOf('environmentsMetadata').map((item) => {
       const { definitionEnvironmentId, variables } = objectOf(item);
-      if (typeof definitionEnvironmentId !== 'number') throw serviceErrors.releaseInvalid('Each of environmentsMetadata needs a definitionEnvironmentId.');
+      if (typeof definitionEnvironmentId !== 'number') throw serviceErrors.releaseInvalid('InvalidRequest', 'Each of environmentsMetadata needs a definitionEnvironmentId.');
       return [definitionEnvironmentId, givenVariables(variables)];
     })),
     manualEnvironments: listOf('manualEnvironments').map(String),
@@ -527,7 +528,7 @@ function givenVariables(given: unknown): Record<string, ReleaseVariable> {
   return Object.fromEntries(
     Object.entries(objectOf(given)).map(([name, variable]) => {
       const { value, isSecret } = objectOf(variable);
-      if (value !== undefined && value !== null && typeof value !== 'string') throw serviceErrors.releaseInvalid(`The value of the variable ${name} has to be a string.`);
+      if (value !== undefined && value !== null && typeof value !== 'string') throw serviceErrors.releaseInvalid('InvalidRequest', `The value of the variable ${name} has to be a string.`);
       return [name, { value: value ?? '', isSecret: isSecret === true }];
     }),
   );

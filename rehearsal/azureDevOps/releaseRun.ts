@@ -181,28 +181,28 @@ export class ReleaseRun {
   setStatus(status: 'active' | 'abandoned'): void {
     if (status === this.status) return;
     if (status === 'active') {
-      if (this.status !== 'draft') throw serviceErrors.releaseInvalid(`Release ${this.options.id} is ${this.status} and cannot be activated.`);
+      if (this.status !== 'draft') throw serviceErrors.releaseInvalid('InvalidReleaseStatusUpdate', `Release ${this.options.id} is ${this.status} and cannot be activated.`);
       this.status = 'active';
       this.touch();
       return this.startByRelease();
     }
     const busy = this.environments.filter((one) => one.status === 'inProgress' || one.status === 'queued');
-    if (busy.length > 0) throw serviceErrors.releaseInvalid(`Release ${this.options.id} cannot be abandoned as deployments are in progress: ${busy.map(({ scenario }) => scenario.name).join(', ')}.`);
+    if (busy.length > 0) throw serviceErrors.releaseInvalid('InvalidReleaseStatusUpdate', `Release ${this.options.id} cannot be abandoned as deployments are in progress: ${busy.map(({ scenario }) => scenario.name).join(', ')}.`);
     this.status = 'abandoned';
     this.touch();
   }
 
   /** Starts a deployment by hand, a redeployment too. @throws ServiceError 400 */
   startByHand(environment: ReleaseEnvironment, requestedBy: string): void {
-    if (this.status !== 'active') throw serviceErrors.releaseInvalid(`Release ${this.options.id} is ${this.status}: its stages cannot be deployed.`);
-    if (environment.status === 'inProgress' || environment.status === 'queued') throw serviceErrors.releaseInvalid(`Stage ${environment.scenario.name} of release ${this.options.id} is already being deployed.`);
+    if (this.status !== 'active') throw serviceErrors.releaseInvalid('InvalidReleaseEnvironmentStatusUpdate', `Release ${this.options.id} is ${this.status}: its stages cannot be deployed.`);
+    if (environment.status === 'inProgress' || environment.status === 'queued') throw serviceErrors.releaseInvalid('InvalidReleaseEnvironmentStatusUpdate', `Stage ${environment.scenario.name} of release ${this.options.id} is already being deployed.`);
     this.start(environment, 'manual', requestedBy);
   }
 
   /** @throws ServiceError 400 where nothing is going on */
   cancel(environment: ReleaseEnvironment): void {
     const attempt = environment.attempts.at(-1);
-    if (!attempt || (environment.status !== 'inProgress' && environment.status !== 'queued')) throw serviceErrors.releaseInvalid(`Stage ${environment.scenario.name} of release ${this.options.id} is not in progress and cannot be canceled.`);
+    if (!attempt || (environment.status !== 'inProgress' && environment.status !== 'queued')) throw serviceErrors.releaseInvalid('InvalidReleaseEnvironmentStatusUpdate', `Stage ${environment.scenario.name} of release ${this.options.id} is not in progress and cannot be canceled.`);
     if (environment.status === 'inProgress') this.operation(environment, attempt, 'cancelling');
     attempt.cancel.abort();
   }
@@ -218,8 +218,8 @@ export class ReleaseRun {
   /** @throws ServiceError 400 on a gate that does not exist or has ended */
   ignoreGates(gates: GatesRun, names: readonly string[]): void {
     const unknown = names.find((name) => !gates.scenario.names.includes(name));
-    if (unknown !== undefined) throw serviceErrors.releaseInvalid(`Gate ${unknown} does not exist.`);
-    if (gates.status !== 'inProgress') throw serviceErrors.releaseInvalid(`Gates ${gates.id} are not being evaluated.`);
+    if (unknown !== undefined) throw serviceErrors.releaseInvalid('InvalidRequest', `Gate ${unknown} does not exist.`);
+    if (gates.status !== 'inProgress') throw serviceErrors.releaseInvalid('InvalidRequest', `Gates ${gates.id} are not being evaluated.`);
     for (const name of names) if (!gates.ignored.some((one) => one.name === name)) gates.ignored.push({ name, on: this.now() });
     gates.modifiedOn = this.now();
     if (gates.ignored.length === gates.scenario.names.length) gates.pass.abort();

@@ -86,9 +86,9 @@ export class ReleaseStore {
   }
 
   /** @throws ServiceError 404 */
-  environment({ run, id }: CreatedRelease, environmentId: number): ReleaseEnvironment {
+  environment({ run }: CreatedRelease, environmentId: number): ReleaseEnvironment {
     const environment = run.environments.find((one) => one.id === environmentId);
-    if (!environment) throw serviceErrors.releaseItemMissing(`Stage of release ${id}`, environmentId);
+    if (!environment) throw serviceErrors.releaseItemMissing('ReleaseEnvironment', environmentId);
     return environment;
   }
 
@@ -103,7 +103,7 @@ export class ReleaseStore {
       }),
       ...options.manualEnvironments.filter((name) => !scenario.environments.some((one) => one.name === name)).map((name) => `Stage ${name} does not exist in release pipeline ${scenario.name}.`),
     ];
-    if (objections.length > 0) throw serviceErrors.releaseInvalid(objections.join(' '));
+    if (objections.length > 0) throw serviceErrors.releaseInvalid('InvalidRequest', objections.join(' '));
     const artifacts = this.artifactVersions(definition, options);
     const id = Math.max(0, ...this.releases.map((one) => one.id)) + 1;
     const variables = merged(scenario.variables, options.variables);
@@ -134,19 +134,19 @@ export class ReleaseStore {
   private artifactVersions({ scenario, project }: ReleaseDefinition, { artifacts: given }: ReleaseOptions): ArtifactVersion[] {
     const known = scenario.artifacts ?? [];
     const unknown = given.find(({ alias }) => !known.some((one) => one.alias === alias));
-    if (unknown) throw serviceErrors.releaseInvalid(`Artifact ${unknown.alias} does not exist in release pipeline ${scenario.name}.`);
+    if (unknown) throw serviceErrors.releaseInvalid('InvalidRequest', `Artifact ${unknown.alias} does not exist in release pipeline ${scenario.name}.`);
     return known.map((artifact) => {
       const chosen = given.find(({ alias }) => alias === artifact.alias);
       const source = this.collection.definitions.find((one) => one.scenario.name === artifact.definition && one.project === project);
       const builds = this.collection.builds.filter((one) => one.definition === source);
       if (chosen?.id !== undefined) {
         const build = builds.find((one) => String(one.id) === chosen.id);
-        if (source && !build) throw serviceErrors.releaseInvalid(`Version ${chosen.id} of artifact ${artifact.alias} does not exist.`);
+        if (source && !build) throw serviceErrors.releaseInvalid('ArtifactVersionUnavailable', `Version ${chosen.id} of artifact ${artifact.alias} does not exist.`);
         return { artifact, id: chosen.id, name: chosen.name ?? build?.buildNumber ?? chosen.id };
       }
       const latest = builds.filter(({ run }) => run.result === 'succeeded' || run.result === 'partiallySucceeded').at(-1);
       const version = latest ? { id: String(latest.id), name: latest.buildNumber } : artifact.latest;
-      if (!version) throw serviceErrors.releaseInvalid(`No version is available for artifact ${artifact.alias}. Specify a version and try again.`);
+      if (!version) throw serviceErrors.releaseInvalid('ArtifactVersionUnavailable', `No version is available for artifact ${artifact.alias}. Specify a version and try again.`);
       return { artifact, ...version };
     });
   }

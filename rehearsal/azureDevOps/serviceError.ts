@@ -128,14 +128,17 @@ export const serviceErrors = {
     new ServiceError(404, `VS402936: Release pipeline with ID ${id} does not exist. Specify a valid ID and try again.`, `${RELEASE}.ReleaseDefinitionNotFoundException, ${RELEASE_ASSEMBLY}`),
   releaseMissing: (id: number) =>
     new ServiceError(404, `VS402935: Release with ID ${id} does not exist. Specify a valid ID and try again.`, `${RELEASE}.ReleaseNotFoundException, ${RELEASE_ASSEMBLY}`),
-  releaseItemMissing: (kind: string, id: number | string) =>
-    new ServiceError(404, `${kind} with ID ${id} does not exist. Specify a valid ID and try again.`, `${RELEASE}.ReleaseManagementObjectNotFoundException, ${RELEASE_ASSEMBLY}`),
-  releaseInvalid: (message: string) => new ServiceError(400, message, `${RELEASE}.InvalidRequestException, ${RELEASE_ASSEMBLY}`),
+  releaseDefinitionDisabled: (name: string) =>
+    new ServiceError(403, `The release pipeline ${name} is disabled.`, `${RELEASE}.ReleaseDefinitionDisabledException, ${RELEASE_ASSEMBLY}`),
+  releaseItemMissing: (kind: 'ReleaseEnvironment' | 'ReleaseStep' | 'ManualIntervention' | 'ReleaseManagementObject', id: number) =>
+    new ServiceError(404, `${kind} with ID ${id} does not exist. Specify a valid ID and try again.`, `${RELEASE}.${kind}NotFoundException, ${RELEASE_ASSEMBLY}`),
+  releaseInvalid: (kind: 'InvalidRequest' | 'InvalidReleaseStatusUpdate' | 'InvalidReleaseEnvironmentStatusUpdate' | 'ApprovalUpdate' | 'ArtifactVersionUnavailable', message: string) =>
+    new ServiceError(400, message, `${RELEASE}.${kind}Exception, ${RELEASE_ASSEMBLY}`),
   releaseDenied: (user: string, permission: string) =>
     new ServiceError(
       403,
       `VS402904: Access denied: User ${user} does not have ${permission} permission. Contact your release manager.`,
-      `${RELEASE}.UnauthorizedRequestException, ${RELEASE_ASSEMBLY}`,
+      `${RELEASE}.ReleaseManagementUnauthorizedException, ${RELEASE_ASSEMBLY}`,
     ),
   approvalMissing: (id: string) =>
     new ServiceError(404, `Approval with ID ${id} does not exist.`, 'Microsoft.Azure.Pipelines.Approval.WebApi.ApprovalNotFoundException, Microsoft.Azure.Pipelines.Approval.WebApi'),

@@ -23,7 +23,7 @@ describe('releases of the Azure DevOps simulator', () => {
 
   const define = (environments: EnvironmentScenario[], rest: Partial<ReleaseScenario> = {}) => azure.addReleaseDefinition({ name: 'ship', environments, ...rest });
   const create = async (definitionId: number, body: object = {}) => (await call(azure, 'POST shop/_apis/release/releases', { body: { definitionId, ...body } })).body.id;
-  const release = async (id: number) => (await call(azure, `GET shop/_apis/release/releases/${id}?$expand=tasks`)).body;
+  const release = async (id: number) => (await call(azure, `GET shop/_apis/release/releases/${id}`)).body;
   const environment = async (id: number, name: string): Promise<EnvironmentEntity> => {
     const found = (await release(id)).environments.find((one) => one.name === name);
     assert.ok(found, `the release has no environment ${name}`);
@@ -57,6 +57,8 @@ describe('releases of the Azure DevOps simulator', () => {
     const task = phase?.deploymentJobs[0]?.tasks[0];
     assert.deepEqual([task?.status, task?.issues[0]?.message], ['failed', 'no space']);
     const own = await environment(id, 'dev');
+    const lean = (await call(azure, `GET shop/_apis/release/releases/${id}?$expand=none`)).body.environments[0];
+    assert.deepEqual(lean?.deploySteps[0]?.releaseDeployPhases[0]?.deploymentJobs, []);
     const log = await call(azure, `GET shop/_apis/release/releases/${id}/environments/${own.id}/deployPhases/${phase?.id}/tasks/${task?.id}/logs?startLine=2`, { accept: 'text/plain' });
     assert.match(log.text, /^\S+ done\r\n\S+ ##\[error\]no space\r\n$/);
   });
@@ -194,7 +196,9 @@ describe('releases of the Azure DevOps simulator', () => {
     assert.deepEqual([missing.status, missing.body.message], [404, 'VS402936: Release pipeline with ID 6 does not exist. Specify a valid ID and try again.']);
     assert.equal((await call(azure, 'GET shop/_apis/release/releases/3')).body.typeKey, 'ReleaseNotFoundException');
     const id = await create(define([{ name: 'dev', phases: deploys() }]));
-    assert.equal((await patch(id, 999, 'canceled')).status, 404);
+    assert.equal((await patch(id, 999, 'canceled')).body.typeKey, 'ReleaseEnvironmentNotFoundException');
+    const disabled = define([{ name: 'dev', phases: deploys() }], { disabled: true });
+    assert.equal((await call(azure, 'POST shop/_apis/release/releases', { body: { definitionId: disabled } })).status, 403);
   });
 
   it('finds definitions by name and folder', async () => {
