@@ -401,9 +401,10 @@ export function releaseRoutes(store: ReleaseStore): Route[] {
   const patchEnvironment = (request: ServiceRequest): Answer => {
     checkDeployRight(request);
     const { release, environment } = environmentOf(request);
-    const { status } = bodyObject(request);
-    const wanted = typeof status === 'string' ? status.toLowerCase() : '';
-    if (wanted === 'inprogress') release.run.startByHand(environment, request.user.owner);
+    const { status, scheduledDeploymentTime, variables } = bodyObject(request);
+    const wanted = textOf(status)?.toLowerCase() ?? '';
+    if (Object.keys(objectOf(variables)).length > 0) throw serviceErrors.releaseInvalid('InvalidRequest', 'The simulator takes variables when a release is created, not when a stage is started.');
+    if (wanted === 'inprogress') release.run.startByHand(environment, request.user.owner, timeOf('scheduledDeploymentTime', textOf(scheduledDeploymentTime)));
     else if (wanted === 'canceled') release.run.cancel(environment);
     else throw serviceErrors.releaseInvalid('InvalidReleaseEnvironmentStatusUpdate', `The status of a stage can be set to inProgress or canceled.`);
     return { json: environmentJson(release, environment, { withTasks: false, showApproval: () => true }) };

@@ -5,9 +5,10 @@ import type { EnvironmentScenario, GatesScenario, PhaseScenario, TaskResult } fr
 import { serviceErrors } from './serviceError';
 import { jobResult, runSteps, type StepIssue, type StepRecord } from './steps';
 
-export type EnvironmentStatus = 'notStarted' | 'queued' | 'inProgress' | 'succeeded' | 'partiallySucceeded' | 'rejected' | 'canceled';
+export type EnvironmentStatus = 'notStarted' | 'scheduled' | 'queued' | 'inProgress' | 'succeeded' | 'partiallySucceeded' | 'rejected' | 'canceled';
 
 export type OperationStatus =
+  | 'scheduled'
   | 'queued'
   | 'pending'
   | 'evaluatingGates'
@@ -186,23 +187,27 @@ export class ReleaseRun {
       this.touch();
       return this.startByRelease();
     }
-    const busy = this.environments.filter((one) => one.status === 'inProgress' || one.status === 'queued');
+    const busy = this.environments.filter((one) => isBusy(one));
     if (busy.length > 0) throw serviceErrors.releaseInvalid('InvalidReleaseStatusUpdate', `Release ${this.options.id} cannot be abandoned as deployments are in progress: ${busy.map(({ scenario }) => scenario.name).join(', ')}.`);
     this.status = 'abandoned';
     this.touch();
   }
 
-  /** Starts a deployment by hand, a redeployment too. @throws ServiceError 400 */
-  startByHand(environment: ReleaseEnvironment, requestedBy: string): void {
+  /**
+   * Starts a deployment by hand, a redeployment too.
+   * @param at - when; default now
+   * @throws ServiceError 400
+   */
+  startByHand(environment: ReleaseEnvironment, requestedBy: string, at = this.now()): void {
     if (this.status !== 'active') throw serviceErrors.releaseInvalid('InvalidReleaseEnvironmentStatusUpdate', `Release ${this.options.id} is ${this.status}: its stages cannot be deployed.`);
-    if (environment.status === 'inProgress' || environment.status === 'queued') throw serviceErrors.releaseInvalid('InvalidReleaseEnvironmentStatusUpdate', `Stage ${environment.scenario.name} of release ${this.options.id} is already being deployed.`);
-    this.start(environment, 'manual', requestedBy);
+    if (isBusy(environment)) throw serviceErrors.releaseInvalid('InvalidReleaseEnvironmentStatusUpdate', `Stage ${environment.scenario.name} of release ${this.options.id} is already being deployed.`);
+    this.start(environment, 'manual', requestedBy, at - this.now());
   }
 
   /** @throws ServiceError 400 where nothing is going on */
   cancel(environment: ReleaseEnvironment): void {
     const attempt = environment.attempts.at(-1);
-    if (!attempt || (environment.status !== 'inProgress' && environment.status !== 'queued')) throw serviceErrors.releaseInvalid('InvalidReleaseEnvironmentStatusUpdate', `Stage ${environment.scenario.name} of release ${this.options.id} is not in progress and cannot be canceled.`);
+    if (!attempt || !isBusy(environment)) throw serviceErrors.releaseInvalid('InvalidReleaseEnvironmentStatusUpdate', `Stage ${environment.scenario.name} of release ${this.options.id} is not in progress and cannot be canceled.`);
     if (environment.status === 'inProgress') this.operation(environment, attempt, 'cancelling');
     attempt.cancel.abort();
   }
@@ -243,7 +248,7 @@ export class ReleaseRun {
     }
   }
 
-  private start(environment: ReleaseEnvironment, reason: DeploymentAttempt['reason'], requestedBy: string): void {
+  private start(environment: ReleaseEnvironment, reason: DeploymentAttempt['reason'], requestedBy: string, delay = environment.scenario.scheduleDelay ?? 0): void {
     const { nextId } = this.options;
     const number = environment.attempts.length + 1;
     const attempt: DeploymentAttempt = {
@@ -254,7 +259,7 @@ export class ReleaseRun {
       modifiedOn: this.now(),
       hasStarted: false,
       status: 'notDeployed',
-      operationStatus: 'queued',
+      operationStatus: delay > 0 ? 'scheduled' : 'queued',
       preGates: undefined,
       postGates: undefined,
       phases: environment.scenario.phases.map((scenario, at) => ({
@@ -269,15 +274,15 @@ export class ReleaseRun {
       cancel: new AbortController(),
     };
     environment.attempts.push(attempt);
-    this.setEnvironment(environment, 'queued');
-    void this.deploy(environment, attempt).then((status) => {
+    this.setEnvironment(environment, delay > 0 ? 'scheduled' : 'queued');
+    void this.deploy(environment, attempt, delay).then((status) => {
       for (const phase of attempt.phases) if (phase.status === 'notStarted') phase.status = 'skipped';
       this.setEnvironment(environment, status);
       this.startByConditions();
     });
   }
 
-  private async deploy(environment: ReleaseEnvironment, attempt: DeploymentAttempt): Promise<EnvironmentStatus> {
+  private async deploy(environment: ReleaseEnvironment, attempt: DeploymentAttempt, delay: number): Promise<EnvironmentStatus> {
     const { scenario } = environment;
     const { signal } = attempt.cancel;
     const canceled = async (): Promise<EnvironmentStatus> => {
@@ -286,6 +291,11 @@ export class ReleaseRun {
       return Promise.resolve('canceled');
     };
     try {
+      if (delay > 0) {
+        await this.options.clock.sleep(delay, signal);
+        this.setEnvironment(environment, 'queued');
+        this.operation(environment, attempt, 'queued');
+      }
       await this.options.clock.sleep(scenario.queueDelay ?? 0, signal);
     } catch {
       return canceled();
@@ -449,6 +459,10 @@ export class ReleaseRun {
   private now(): number {
     return this.options.clock.now();
   }
+}
+
+function isBusy({ status }: ReleaseEnvironment): boolean {
+  return status === 'scheduled' || status === 'queued' || status === 'inProgress';
 }
 
 export function timelineRecordId(task: ReleaseTaskRun): string {

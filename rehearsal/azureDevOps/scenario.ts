@@ -169,6 +169,8 @@ export interface EnvironmentScenario {
   postApprovals?: readonly ReleaseApprovalScenario[];
   preGates?: GatesScenario;
   postGates?: GatesScenario;
+  /** A schedule: so long after its trigger it is `scheduled`, and then queued. Default 0. */
+  scheduleDelay?: number;
   queueDelay?: number;
   cancelDelay?: number;
   phases: readonly PhaseScenario[];

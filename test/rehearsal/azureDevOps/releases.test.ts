@@ -113,6 +113,17 @@ describe('releases of the Azure DevOps simulator', () => {
     assert.deepEqual([(await environment(id, 'prod')).status, (await environment(id, 'prod')).deploySteps.length], ['succeeded', 2]);
   });
 
+  it('deploys by schedule, and at a time asked for', async () => {
+    const id = await create(define([{ name: 'dev', scheduleDelay: 60_000, phases: deploys() }, { name: 'prod', after: 'manual', phases: deploys() }]));
+    const { id: prod } = await environment(id, 'prod');
+    await call(azure, `PATCH shop/_apis/release/releases/${id}/environments/${prod}`, { body: { status: 'inProgress', scheduledDeploymentTime: new Date(clock.now() + 30_000).toISOString() } });
+    assert.deepEqual(await statuses(id), ['dev scheduled', 'prod scheduled']);
+    await clock.advance(40_000);
+    assert.deepEqual(await statuses(id), ['dev scheduled', 'prod succeeded']);
+    await clock.advance(30_000);
+    assert.deepEqual(await statuses(id), ['dev succeeded', 'prod succeeded']);
+  });
+
   it('is abandoned only once nothing is going on, and deploys nothing after that', async () => {
     const id = await create(define([{ name: 'dev', phases: deploys() }, { name: 'prod', after: 'manual', phases: deploys() }]));
     const abandon = () => call(azure, `PATCH shop/_apis/release/releases/${id}`, { body: { status: 'abandoned' } });
