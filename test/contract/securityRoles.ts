@@ -9,11 +9,14 @@ export interface RoleRule {
   verbs: string[];
 }
 
-/** The rules of all Roles that docs/security.md gives, so that the tests run with just these. */
-export async function roleRules(): Promise<RoleRule[]> {
+/**
+ * The rules of the Roles that docs/security.md gives, so that the tests run with just these.
+ * @param name of one Role; those of all where left out
+ */
+export async function roleRules(name?: string): Promise<RoleRule[]> {
   const text = await readFile(path.resolve(__dirname, '../../docs/security.md'), 'utf8');
-  const blocks = [...text.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, yaml = '']) => parse(yaml) as { kind?: string; rules?: RoleRule[] });
-  const rules = blocks.filter((block) => block.kind === 'Role').flatMap((block) => block.rules ?? []);
-  if (rules.length === 0) throw new Error('docs/security.md gives no Role.');
+  const blocks = [...text.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, yaml = '']) => parse(yaml) as { kind?: string; metadata?: { name?: string }; rules?: RoleRule[] });
+  const rules = blocks.filter((block) => block.kind === 'Role' && (name === undefined || block.metadata?.name === name)).flatMap((block) => block.rules ?? []);
+  if (rules.length === 0) throw new Error(`docs/security.md gives no Role${name === undefined ? '' : ` ${name}`}.`);
   return rules;
 }
