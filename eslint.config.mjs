@@ -38,7 +38,7 @@ export default tseslint.config(
         { type: 'core-time', pattern: 'tasks/core/time' },
         // Whole paths, as tests lie in folders of the same names.
         ...tasks.map((task) => ({ type: `task-${task}`, partialMatch: false, pattern: `tasks/${task}` })),
-        { type: 'unit-tests', pattern: ['test/core', 'test/tasks', 'test/contract'] },
+        { type: 'unit-tests', pattern: ['test/core', 'test/tasks', 'test/contract', 'test/cluster'] },
         { type: 'tests', pattern: 'test/*' },
         { type: 'rehearsal', pattern: 'rehearsal' },
         { type: 'scripts', pattern: 'scripts' },

@@ -42,6 +42,8 @@ export async function serviceImages(): Promise<ServiceImages> {
   const python = await findPython();
   const app = join(samples, 'python-service/app');
   const crash = await mkdtemp(join(tmpdir(), 'release-guard-crash-'));
+  // The image's user is another one than this process's.
+  await chmod(crash, 0o755);
   await writeFile(join(crash, '__main__.py'), CRASHING_PROGRAM);
   try {
     const archives = [

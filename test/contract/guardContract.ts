@@ -11,6 +11,7 @@ import type { KubernetesClient } from '../../tasks/core/kubernetes/client';
 import { selectorText, type Deployment, type KubernetesObject, type Lease, type Pod, type ReplicaSet, type Secret } from '../../tasks/core/kubernetes/objects';
 import { forwardPort } from '../../tasks/core/kubernetes/portForward';
 import { resourcePath } from '../../tasks/core/kubernetes/resourcePath';
+import { observe } from '../../tasks/core/kubernetes/watch';
 import { watchRollout } from '../../tasks/core/kubernetes/watchRollout';
 import { recordFromSecret, type ReleaseRecord } from '../../tasks/DeployWithRollbackGuard/releaseRecord';
 import { RecordingAgent } from '../core/agent/recordingAgent';
@@ -48,6 +49,7 @@ export function guardContract(name: string, start: () => Promise<GuardCluster>):
       client = connectCluster(source, new RecordingAgent()).client;
     });
     after(async () => {
+      await allGone(client, resourcePath('namespaces'), (name) => name.startsWith(`guard-${process.pid}-`));
       client?.close();
       await cluster?.stop();
     });
@@ -285,6 +287,18 @@ export function guardContract(name: string, start: () => Promise<GuardCluster>):
   });
 }
 
+/** Resolves once no object of the collection has such a name: what a test made is then gone with all it held. */
+async function allGone(client: KubernetesClient, collection: string, isOurs: (name: string) => boolean): Promise<void> {
+  const done = new AbortController();
+  const signal = AbortSignal.any([done.signal, AbortSignal.timeout(90_000)]);
+  let left: string[] = [];
+  await observe(client, collection, { signal }, (objects) => {
+    left = objects.map(({ metadata }) => metadata.name).filter(isOurs);
+    if (left.length === 0) done.abort(new Error('all gone'));
+  });
+  assert.deepEqual(left, [], 'namespaces of the tests are left behind');
+}
+
 function runOf(result: JobResult, step: string, phase: 'main' | 'post' = 'main'): RunResult {
   const found = result.runs.find((run) => run.step === step && run.phase === phase);
   assert.ok(found, `no ${phase} run of ${step}: ${result.setupError ?? ''}`);
@@ -295,11 +309,12 @@ function logOf(result: JobResult): string {
   return result.runs.flatMap((run) => [`--- ${run.displayName}: ${run.result}`, ...run.lines.map(({ text }) => text)]).join('\n');
 }
 
-function tagOf(image: string): string {
+export function tagOf(image: string): string {
   return image.slice(image.lastIndexOf(':') + 1);
 }
 
-async function deploySample(client: KubernetesClient, namespace: string, image: string): Promise<Deployment> {
+/** Creates the sample's Service and Deployment and waits until they are available. */
+export async function deploySample(client: KubernetesClient, namespace: string, image: string): Promise<Deployment> {
   const service = parse(await readFile(path.join(SAMPLE, 'kubernetes/service.yaml'), 'utf8')) as KubernetesObject;
   await client.create(resourcePath('services', { namespace }), service);
   const manifest = parse(await readFile(path.join(SAMPLE, 'kubernetes/deployment.yaml'), 'utf8')) as Deployment;
@@ -311,7 +326,7 @@ async function deploySample(client: KubernetesClient, namespace: string, image: 
 }
 
 /** The version that the Service gives an answer from; all ready pods have to agree. */
-async function servedVersion(client: KubernetesClient, namespace: string): Promise<string> {
+export async function servedVersion(client: KubernetesClient, namespace: string): Promise<string> {
   const selector = selectorText({ matchLabels: { 'app.kubernetes.io/name': 'address-service' } });
   const pods = await client.list<Pod>(resourcePath('pods', { namespace }), { query: { labelSelector: selector } });
   const running = pods.items.filter((pod) => !pod.metadata.deletionTimestamp);
