@@ -187,7 +187,7 @@ class PipelineRunner {
     variables: readonly Variable[],
     told: boolean,
   ): Promise<AgentJobResult> {
-    const { listener, tasks, workspace, ...options } = this.options;
+    const { listener, tasks, workspace, cancel, ...options } = this.options;
     const displayName = hook === undefined ? job.displayName : `${job.displayName}: ${hook}`;
     if (told) listener?.jobStarted?.(stage.name === '__default' ? displayName : `${stage.displayName} / ${displayName}`);
     const folder = join(workspace, `job-${String(++this.#jobCount)}`);
@@ -202,6 +202,8 @@ class PipelineRunner {
         workspace: folder,
         ...(sources === undefined ? {} : { sourcesDirectory: sources }),
         ...(listener ? { listener } : {}),
+        // A job that begins after the cancel, as its condition allows, is not canceled itself.
+        ...(cancel && !cancel.aborted ? { cancel } : {}),
       },
     );
     this.#artifacts.push(...result.artifacts);

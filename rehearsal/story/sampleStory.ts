@@ -57,7 +57,7 @@ export async function sampleStory(root: string, printer: StoryPrinter, shutdown:
       printer.heading(`${String(index + 1)}. ${title}`);
       const before = await served(stage);
       const variables = [{ name: 'imageTag', value: version }, { name: 'Build.BuildId', value: String(index + 1) }];
-      const pipeline = readPipeline(join(root, PIPELINE), { variables, repository: root, otherRepositories: join(root, 'templates') });
+      const pipeline = readPipeline(join(root, PIPELINE), { variables, parameters: { buildImage: 'false' }, repository: root, otherRepositories: join(root, 'templates') });
       const result = await runPipeline(
         pipeline,
         {

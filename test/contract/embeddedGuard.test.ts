@@ -1,39 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import * as path from 'node:path';
-import { folderImageStore, startEmbeddedCluster } from '../../rehearsal/cluster/embeddedCluster';
-import { registerSampleImages, SAMPLE_IMAGE, SAMPLE_VERSIONS } from '../../rehearsal/story/sampleService';
-import { CRASHING_PROGRAM } from './crashingProgram';
-import { guardContract, serviceAccount } from './guardContract';
-import { roleRules } from './securityRoles';
+import { embeddedGuardCluster } from './embeddedGuardCluster';
+import { guardContract } from './guardContract';
 
-const ROOT = path.resolve(__dirname, '../..');
-
-guardContract('the embedded cluster', async () => {
-  const folder = await mkdtemp(path.join(tmpdir(), 'release-guard-images-'));
-  const images = folderImageStore();
-  await registerSampleImages(images, ROOT, folder);
-  const crashing = path.join(folder, 'crashing');
-  await mkdir(crashing);
-  await writeFile(path.join(crashing, 'crash.py'), CRASHING_PROGRAM);
-  images.add(`${SAMPLE_IMAGE}:crashing`, { rootfs: crashing, config: { Entrypoint: ['python3', '/crash.py'], WorkingDir: '/' } });
-
-  const token = 'least-rights';
-  const rules = await roleRules();
-  const cluster = await startEmbeddedCluster({ images, users: [{ token, user: 'system:serviceaccount:pipelines:release-guard', rules }] });
-  return {
-    kubeconfig: cluster.kubeconfig,
-    images: {
-      before: `${SAMPLE_IMAGE}:${SAMPLE_VERSIONS.before}`,
-      good: `${SAMPLE_IMAGE}:${SAMPLE_VERSIONS.good}`,
-      broken: `${SAMPLE_IMAGE}:${SAMPLE_VERSIONS.broken}`,
-      crashing: `${SAMPLE_IMAGE}:crashing`,
-    },
-    connection: () =>
-      Promise.resolve(serviceAccount({ name: 'cluster' }, { url: cluster.url, token, ca: Buffer.from(cluster.caPem).toString('base64') })),
-    stop: async () => {
-      await cluster.stop();
-      await rm(folder, { recursive: true, force: true });
-    },
-  };
-});
+guardContract('the embedded cluster', embeddedGuardCluster);

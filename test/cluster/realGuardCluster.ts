@@ -1,0 +1,43 @@
+import type { KubernetesClient } from '../../tasks/core/kubernetes/client';
+import { connectCluster } from '../../tasks/core/kubernetes/connect';
+import { caOf, serverOf, serviceAccount, type GuardCluster } from '../contract/guardContract';
+import { roleRules } from '../contract/securityRoles';
+import { RecordingAgent } from '../core/agent/recordingAgent';
+import { startRealCluster } from './realCluster';
+import { serviceImages } from './serviceImage';
+
+/** A real cluster with the sample's images, for contracts of guarded deploys. */
+export async function realGuardCluster(): Promise<GuardCluster> {
+  const images = await serviceImages();
+  const cluster = await startRealCluster(images.archives);
+  const { client } = connectCluster({ kind: 'kubeconfig', text: cluster.kubeconfig, context: undefined, skipTlsVerify: false, from: 'the test' }, new RecordingAgent());
+  return {
+    kubeconfig: cluster.kubeconfig,
+    images,
+    connection: async (namespace) => {
+      const token = await leastToken(client, namespace);
+      return serviceAccount({ name: 'cluster' }, { url: serverOf(cluster.kubeconfig), token, ca: caOf(cluster.kubeconfig) });
+    },
+    stop: async () => {
+      client.close();
+      await cluster.stop();
+    },
+  };
+}
+
+/** The token of a service account that has the Roles of docs/security.md in the namespace, and no more. */
+async function leastToken(client: KubernetesClient, namespace: string): Promise<string> {
+  const name = 'release-guard';
+  const rbac = `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}`;
+  const accounts = `/api/v1/namespaces/${namespace}/serviceaccounts`;
+  await client.create(accounts, { metadata: { name } });
+  await client.create(`${rbac}/roles`, { metadata: { name }, rules: await roleRules() });
+  await client.create(`${rbac}/rolebindings`, {
+    metadata: { name },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name },
+    subjects: [{ kind: 'ServiceAccount', name, namespace }],
+  });
+  const request = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: {} };
+  const answer = await client.request<{ status: { token: string } }>('POST', `${accounts}/${name}/token`, { body: request });
+  return answer.status.token;
+}

@@ -1,0 +1,4 @@
+import { embeddedGuardCluster } from './embeddedGuardCluster';
+import { shapesContract } from './shapesContract';
+
+shapesContract('the embedded cluster', embeddedGuardCluster);
