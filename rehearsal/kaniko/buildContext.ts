@@ -3,7 +3,7 @@ import { createReadStream, existsSync, statSync } from 'node:fs';
 import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import type { FlagValues } from './commandLine';
-import { ContentStore } from './contentStore';
+import type { ContentStore } from './contentStore';
 import { FileTree, newFolder, type FolderNode, type TreeNode } from './fileTree';
 import { GzipError, gunzip } from './gzipStream';
 import type { Log } from './log';
@@ -24,7 +24,7 @@ export const unpackedContext = '/kaniko/buildcontext';
 /** @throws ContextError in the words of the executor */
 export async function readContext(values: FlagValues, surroundings: Surroundings, store: ContentStore, log: Log): Promise<BuildContext> {
   try {
-    return await inSubPath(await source(values.text('context'), surroundings, store, log), values.text('context-sub-path'));
+    return inSubPath(await source(values.text('context'), surroundings, store, log), values.text('context-sub-path'));
   } catch (error) {
     if (error instanceof TarError || error instanceof GzipError || error instanceof ContextError) throw new ContextError(`error resolving source context: ${error.message}`);
     throw error;
@@ -61,7 +61,7 @@ function fromFile(path: string, surroundings: Surroundings): AsyncIterable<Buffe
   return createReadStream(file);
 }
 
-async function inSubPath(context: BuildContext, subPath: string): Promise<BuildContext> {
+function inSubPath(context: BuildContext, subPath: string): BuildContext {
   if (subPath === '') return context;
   const path = posix.join(context.path, subPath);
   const folder = context.files.find(subPath);

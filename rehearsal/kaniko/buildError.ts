@@ -7,3 +7,6 @@ export class BuildError extends Error {
     super(message);
   }
 }
+
+/** A flag whose value shows to be wrong only in the build; told without a word about the stage. */
+export class SettingError extends BuildError {}

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { BuildError } from './buildError';
+import { BuildError, SettingError } from './buildError';
 import type { BuildContext, DockerfileSource } from './buildContext';
 import type { FlagValues } from './commandLine';
 import type { ContentStore } from './contentStore';
@@ -11,7 +11,7 @@ import type { Image, ImageLayer } from './image';
 import type { ImageSource } from './imageSource';
 import type { LayerCache } from './layerCache';
 import type { Log } from './log';
-import { StageBuild, type BuiltStage, type StageTools } from './stageBuild';
+import { checkSnapshotMode, StageBuild, tellSnapshotMode, type BuiltStage, type StageTools } from './stageBuild';
 import { applyMetadata, BuildArguments, stageLookup } from './stageConfig';
 import { crossStageFiles, planStages, type PlannedStage, type StagePlan } from './stagePlan';
 import type { Surroundings } from './surroundings';
@@ -47,7 +47,6 @@ function parse(text: string, { surroundings, log }: BuildTools): Dockerfile {
   try {
     const dockerfile = parseDockerfile(text);
     warn(dockerfile.warnings);
-    for (const { instructions } of dockerfile.stages) for (const { keyword } of instructions) if (keyword === 'MAINTAINER') log.warn('MAINTAINER is deprecated, skipping');
     return dockerfile;
   } catch (error) {
     if (!(error instanceof DockerfileError)) throw error;
@@ -101,11 +100,12 @@ class Build {
   }
 
   private async retrieveBases({ stages }: StagePlan): Promise<void> {
-    const { images } = this.tools;
+    const { images, values } = this.tools;
     for (const { base, baseName } of stages) {
       if (base >= 0) continue;
       if (baseName === 'scratch') images.scratch();
       else await images.retrieve(baseName, this.looks);
+      for (const text of values.list('label')) if (!text.includes('=')) throw new BuildError(`labels must be of the form key=value, got ${text}`);
     }
   }
 
@@ -127,6 +127,10 @@ class Build {
 
   private async build(plan: StagePlan, position: number, stage: PlannedStage, wanted: readonly string[]): Promise<void> {
     const { values, surroundings, log, images, store, workFolder, cache, secrets } = this.tools;
+    if (surroundings.behaviour.fork) {
+      tellSnapshotMode(values, log);
+      checkSnapshotMode(values);
+    }
     const base = stage.base >= 0 ? this.built[stage.base] : undefined;
     let image: Image;
     if (base) {
@@ -135,8 +139,6 @@ class Build {
     } else image = stage.baseName === 'scratch' ? images.scratch() : await images.retrieve(stage.baseName, this.looks);
     const isLast = position === plan.stages.length - 1;
     if (isLast) this.addLabels(image);
-    if (!['full', 'time', 'redo'].includes(values.text('snapshot-mode'))) throw new BuildError(`${values.text('snapshot-mode')} is not a valid snapshot mode`);
-
     const context: CopySource = { tree: this.context.files, path: this.context.path, ...(this.source.ignore ? { ignore: new IgnorePatterns(this.source.ignore.text, log) } : {}) };
     const stageTools: StageTools = {
       values, surroundings, log, store, workFolder, cache, secrets, context,
@@ -158,7 +160,7 @@ class Build {
     try {
       return await work();
     } catch (error) {
-      throw error instanceof BuildError ? new BuildError(`error building stage: ${error.message}`, error.exitCode) : error;
+      throw error instanceof BuildError && !(error instanceof SettingError) ? new BuildError(`error building stage: ${error.message}`, error.exitCode) : error;
     }
   }
 

@@ -48,7 +48,6 @@ const flags: readonly Flag[] = [
   { name: 'image-fs-extract-retry', kind: 'int', default: '0', help: 'Retries of unpacking' },
   { name: 'image-name-tag-with-digest-file', kind: 'string', help: 'File to write names with tag and digest to' },
   { name: 'image-name-with-digest-file', kind: 'string', help: 'File to write names with digest to' },
-  { name: 'initial-fs-unpacked', kind: 'bool', help: 'The base image is unpacked already' },
   { name: 'insecure', kind: 'bool', help: 'Push over plain HTTP' },
   { name: 'insecure-pull', kind: 'bool', help: 'Pull over plain HTTP' },
   { name: 'insecure-registry', kind: 'list', help: 'Registry to speak plain HTTP to; repeatable' },

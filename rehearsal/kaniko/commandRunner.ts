@@ -18,6 +18,8 @@ export interface StageCommand {
 export interface CommandRunner {
   /** Whether programs see the folder as `/`, so that the image's own shell and libraries are used. */
   readonly isolated: boolean;
+  /** Why it will not run a command; undefined where it will. */
+  refusal?(command: readonly string[]): string | undefined;
   /**
    * @returns the exit code, or the signal that ended it
    * @throws Error where it cannot be started
@@ -30,12 +32,13 @@ export interface CommandRunner {
  */
 export function chrootRunner(): CommandRunner | undefined {
   if (process.getuid?.() !== 0) return undefined;
-  if (spawnSync('unshare', ['--root', '/', '--wd', '/', 'true'], { stdio: 'ignore', env: { PATH: machinePath() } }).status !== 0) return undefined;
+  if (spawnSync('setpriv', ['--regid', '0', '--clear-groups', '--', 'unshare', '--root', '/', '--wd', '/', 'true'], { stdio: 'ignore', env: { PATH: machinePath() } }).status !== 0) return undefined;
   return {
     isolated: true,
     async run(folder, { argv, env, cwd, user, output }) {
       await makeDevices(join(folder, 'dev'));
-      return start('unshare', ['--root', folder, '--wd', cwd, '--setgid', String(user.gid), '--setuid', String(user.uid), '--', ...argv], { env, cwd: '/', path: machinePath(), output });
+      const groups = user.uid === 0 ? ['--clear-groups'] : ['--groups', String(user.gid)];
+      return start('setpriv', ['--regid', String(user.gid), ...groups, '--', 'unshare', '--root', folder, '--wd', cwd, '--setuid', String(user.uid), '--', ...argv], { env: { ...env, PATH: env['PATH'] ?? machinePath() }, cwd: '/', path: machinePath(), output });
     },
   };
 }
@@ -53,12 +56,17 @@ function machinePath(): string {
 }
 
 /**
- * Without any privilege: this machine's programs, started in the stage's folder. Relative paths are the stage's;
- * absolute ones are this machine's, USER is not changed, and the image's own programs come first in PATH.
+ * Without any privilege: this machine's programs, started in the stage's folder. Relative paths are the stage's, USER
+ * is not changed, and the image's own programs come first in PATH. Absolute paths would be this machine's, so commands
+ * that name one are refused.
  */
 export function folderRunner(): CommandRunner {
   return {
     isolated: false,
+    refusal: (command) => {
+      const path = command.slice(1).map((word) => absolutePath.exec(word)?.[1]).find((found) => found !== undefined);
+      return path === undefined ? undefined : `it names ${path}, which without chroot is not the image's but this machine's`;
+    },
     run(folder, { argv, env, cwd, output }) {
       const own = (env['PATH'] ?? '').split(':').map((entry) => join(folder, entry)).filter((entry) => existsSync(entry));
       const path = [...own, machinePath()].join(delimiter);
@@ -80,6 +88,9 @@ function start(file: string, args: readonly string[], { env, cwd, path, output }
     });
   });
 }
+
+/** In a word or a shell command; `/dev/null` is the same everywhere. */
+const absolutePath = /(?:^|[\s'"=<>;&|(`:])(\/(?!dev\/null)[\w.*-][^\s'";&|)]*)/;
 
 /** As Go names it. */
 function signalName(signal: NodeJS.Signals): string {

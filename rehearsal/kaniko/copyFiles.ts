@@ -57,7 +57,8 @@ export function planCopy(instruction: Instruction, from: CopySource, lookup: Loo
   const hasPattern = given.some((source) => wildcard.test(source));
   if (hasPattern) log.info(`Resolving srcs [${given.join(' ')}]...`);
   const paths = hasPattern ? given.flatMap((source) => (wildcard.test(source) && !isRemote(source) ? matching(source, from.tree) : [source])) : given;
-  const sources = paths.filter((source) => isRemote(source) || !from.ignore?.excludes(relativePath(source)));
+  const nodeAt = (source: string): TreeNode | undefined => (outside(source) ? undefined : from.tree.find(source, { followLast: false }));
+  const sources = paths.filter((source) => isRemote(source) || nodeAt(source)?.type === 'folder' || !nodeAt(source) || !from.ignore?.excludes(relativePath(source)));
   if (given.length > 1 && !hasPattern && !isFolderName(destination)) throw new CopyError('when specifying multiple sources in a COPY command, destination must be a directory and end in \'/\'');
   let total = 0;
   for (const source of sources) {
@@ -65,7 +66,7 @@ export function planCopy(instruction: Instruction, from: CopySource, lookup: Loo
       total += 1;
       continue;
     }
-    const node = outside(source) ? undefined : from.tree.find(source, { followLast: false });
+    const node = nodeAt(source);
     if (!node) {
       const path = posix.join(from.path, source);
       throw new CopyError(`failed to get fileinfo for ${path}: lstat ${path}: no such file or directory`);
@@ -123,12 +124,16 @@ export async function runCopy({ instruction, sources, destination, from }: CopyP
         continue;
       }
     }
-    if (node.type !== 'folder') copier.put(place(source), node);
-    else {
+    if (node.type !== 'folder') {
+      if (!from.ignore?.excludes(relativePath(source))) copier.put(place(source), node);
+    } else {
       const base = posix.resolve(cwd, destination);
-      copier.put(base, { ...node, children: new Map() });
+      const included = (path: string): boolean => !from.ignore?.excludes(path) || [...from.tree.walk(path)].some(([below, inner]) => inner.type !== 'folder' && !from.ignore?.excludes(below));
+      if (!included(relativePath(source))) continue;
+      // The fork makes the folder that files are copied into anew, whatever the source's mode.
+      copier.put(base, { ...node, ...(tools.fork ? { mode: 0o755 } : {}), children: new Map() });
       for (const [path, inner] of from.tree.walk(source)) {
-        if (from.ignore?.excludes(path) && !(inner.type === 'folder' && [...from.tree.walk(path)].some(([below]) => !from.ignore?.excludes(below)))) continue;
+        if (inner.type === 'folder' ? !included(path) : from.ignore?.excludes(path)) continue;
         copier.put(posix.join(base, posix.relative(relativePath(source), path)), inner.type === 'folder' ? { ...inner, children: new Map() } : inner);
       }
     }

@@ -66,8 +66,8 @@ export function parseInstruction(text: string): Instruction {
 
 function heredocContent(text: string, heredoc: Heredoc): string {
   const range = heredoc.getContentRange();
-  const end = range?.end.line ?? 0;
-  return text.split('\n').slice(range?.start.line ?? 0, end).map((line) => `${line}\n`).join('');
+  if (!range) return '';
+  return text.split('\n').slice(range.start.line, range.end.line + 1).map((line) => `${line}\n`).join('');
 }
 
 function readInstruction(raw: string, line: number, escape: string, heredocs: readonly (readonly [name: string, content: string])[]): Instruction {

@@ -63,14 +63,15 @@ async function build(values: FlagValues, surroundings: Surroundings, workFolder:
   const log = new Log(stderr, logOptions(values));
   if (fork) log.info(`active feature flags: ${featureFlags.join(', ')}`);
   tellDeprecated(values, fork, log);
+  if (values.on('dryrun')) throw new UsageError('this stand-in for the executor has no --dryrun; --no-push builds without pushing', false);
   const destinations = values.list('destination');
   const push = !values.on('no-push');
   if (push && destinations.length === 0) throw new UsageError('you must provide --destination, or use --no-push');
   if (values.on('cache') && values.text('cache-repo') === '' && !push) throw new UsageError('cache flags invalid: if using cache with --no-push, specify cache repo with --cache-repo');
+  const secrets = await readSecrets(values, surroundings);
   const store = new ContentStore(join(workFolder, 'content'));
   const context = await readContext(values, surroundings, store, log);
   const dockerfile = await readDockerfile(values, context, surroundings);
-  const secrets = await readSecrets(values, surroundings);
 
   if (!isContained(surroundings)) {
     if (!values.on('force')) throw new StepError('kaniko should only be run inside of a container, run with the --force flag if you are sure you want to continue');

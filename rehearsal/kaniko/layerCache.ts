@@ -34,21 +34,19 @@ export class LayerCache {
     }
   }
 
-  /** Pushes in the background: what goes wrong is told, and fails nothing. */
+  /** Pushes in the background: what goes wrong first is told in the end, and fails nothing. */
   push(key: string, layer: ImageLayer, original: string): void {
     if (this.values.on('no-push-cache')) return;
     const destination = `${this.repository}:${key}`;
     this.log.info(`Pushing layer ${destination} to cache now`);
     const image: Image = { ...emptyImage({ os: 'linux', architecture: '' }, 'docker'), config: {}, layers: [layer], history: [{ author: 'kaniko', created_by: original }] };
-    this.pushes.push(
-      this.pushImage(destination, image).catch((error: unknown) => {
-        this.log.warn(`Error uploading layer to cache: ${error instanceof Error ? error.message : String(error)}`);
-      }),
-    );
+    this.pushes.push(this.pushImage(destination, image));
   }
 
   async settle(): Promise<void> {
-    await Promise.all(this.pushes.splice(0));
+    const results = await Promise.allSettled(this.pushes.splice(0));
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed) this.log.warn(`Error uploading layer to cache: ${failed.reason instanceof Error ? failed.reason.message : String(failed.reason)}`);
   }
 
   /** As given, or beside the first destination. */

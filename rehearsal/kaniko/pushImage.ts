@@ -50,8 +50,6 @@ function sha256(text: string): string {
 export async function checkPushPermissions(tools: PushTools): Promise<void> {
   const { values, accounts } = tools;
   const checked = new Set<string>();
-  const failures = { wrapped: (text: string, error: unknown): Error => new RegistryClientError(`checking push permission for "${text}": ${error instanceof Error ? error.message : String(error)}`) };
-  accounts.announceOnce();
   for (const text of values.list('destination')) {
     let name;
     try {
@@ -61,10 +59,12 @@ export async function checkPushPermissions(tools: PushTools): Promise<void> {
     }
     if (values.on('skip-push-permission-check') || checked.has(repositoryName(name))) continue;
     checked.add(repositoryName(name));
+    accounts.announce();
     try {
       await (await connect(name, tools, 'creating push check transport for')).checkPush();
     } catch (error) {
-      throw failures.wrapped(text, error);
+      if (!(error instanceof RegistryClientError)) throw error;
+      throw new RegistryClientError(`checking push permission for "${text}": ${error.message}`);
     }
   }
 }

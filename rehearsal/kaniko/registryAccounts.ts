@@ -31,11 +31,6 @@ export class RegistryAccounts {
     this.log.info(`credential providers by priority: [${providers.join(', ')}]`);
   }
 
-  /** Before the permissions are checked the list is told once, however many destinations there are. */
-  announceOnce(): void {
-    if (this.values.list('destination').length > 0) this.announce();
-  }
-
   /** @throws CredentialsError */
   find(registry: string, repository: string): Promise<Credentials | undefined> {
     return findCredentials(this.file, this.shownAs, registry, repository, { fork: this.surroundings.behaviour.fork, path: this.surroundings.env['PATH'] ?? '' });

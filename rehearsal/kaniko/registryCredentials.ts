@@ -33,9 +33,9 @@ export async function findCredentials(file: string, shownAs: string, registry: s
   return undefined;
 }
 
-/** `https://registry/v1/` and the like mean the registry. */
+/** `https://registry/v1/` and the like mean the registry; so does a repository of it. */
 function hostOf(key: string): string {
-  return /^https?:\/\//.test(key) ? (key.replace(/^https?:\/\//, '').split('/')[0] ?? '') : key;
+  return key.replace(/^https?:\/\//, '').split('/')[0] ?? '';
 }
 
 function readConfig(file: string, shownAs: string, fork: boolean): { auths: Record<string, Credentials>; credHelpers?: Record<string, string>; credsStore?: string } | undefined {

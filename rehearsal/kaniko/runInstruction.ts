@@ -39,6 +39,8 @@ export async function runInStage(instruction: Instruction, config: ContainerConf
   env['HOME'] ??= user.home;
   for (const { variable, secret } of mounts) if (variable !== undefined && secret) env[variable] = secret.toString();
   if (!runner) throw new BuildError(`failed to execute command: ${instruction.original} cannot be executed here: it takes root and chroot, or RUN_IN_FOLDER=1 to use the programs of this machine`);
+  const refusal = runner.refusal?.(argv);
+  if (refusal !== undefined) throw new BuildError(`failed to execute command: ${instruction.original} cannot be executed here: ${refusal}`);
   if (runner.isolated) requireProgram(argv[0], env['PATH'] ?? '', tree);
 
   await folder.write(tree);

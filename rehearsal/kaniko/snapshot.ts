@@ -60,6 +60,8 @@ export class Snapshotter {
 
   private key(node: TreeNode): string {
     const content = node.type === 'file' ? (this.mode === 'full' ? node.sha256 : String(node.size)) : node.type === 'symlink' ? node.target : '';
-    return this.mode === 'time' ? `${node.type} ${node.mtime}` : [node.type, node.mode, node.uid, node.gid, node.mtime, content].join(' ');
+    // What was written to a disk comes back rounded.
+    const time = node.mtime.toFixed(4);
+    return this.mode === 'time' ? `${node.type} ${time}` : [node.type, node.mode, node.uid, node.gid, time, content].join(' ');
   }
 }

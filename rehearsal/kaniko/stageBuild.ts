@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join, posix } from 'node:path';
-import { BuildError } from './buildError';
+import { BuildError, SettingError } from './buildError';
 import type { FlagValues } from './commandLine';
 import type { ContentStore } from './contentStore';
 import { CopyError, planCopy, runCopy, type CopyPlan, type CopySource } from './copyFiles';
@@ -46,7 +46,8 @@ export class StageBuild {
   private readonly tree: FileTree;
   private readonly folder: StageFolder;
   private readonly snapshotter: Snapshotter;
-  private readonly ignoredPaths: string[];
+  private readonly ignoredPaths: readonly string[];
+  private readonly volumes: string[] = [];
   private unpacked = false;
   private snapshotTaken = false;
   private cacheKey: string;
@@ -61,7 +62,7 @@ export class StageBuild {
     const { values, surroundings, workFolder, store } = tools;
     this.tree = new FileTree(newFolder(Date.now() / 1000));
     this.ignoredPaths = [...alwaysIgnored, ...(values.on('ignore-var-run') ? ['/var/run'] : []), ...values.list('ignore-path')];
-    const ignored = (path: string): boolean => this.ignoredPaths.some((entry) => path === entry || path.startsWith(`${entry}/`));
+    const ignored = (path: string): boolean => this.ignoredPaths.some((entry) => path === entry || path.startsWith(`${entry}/`)) || this.volumes.some((volume) => path.startsWith(volume));
     this.folder = new StageFolder(join(workFolder, `stage-${stage.index}`), store, ignored);
     const mode = values.text('snapshotMode') || values.text('snapshot-mode');
     this.snapshotter = new Snapshotter(this.tree, mode as SnapshotMode, !surroundings.behaviour.fork, ignored);
@@ -76,7 +77,10 @@ export class StageBuild {
     const triggers = (image.config.OnBuild ?? []).map(parseInstruction);
     delete image.config.OnBuild;
     if (!fork) log.info(`Executing ${triggers.length} build triggers`);
+    if (!fork) tellSnapshotMode(values, log);
+    for (const { keyword } of stage.instructions) if (keyword === 'MAINTAINER') log.warn('MAINTAINER is deprecated, skipping');
     log.info(`Building stage '${stage.baseName}' [idx: '${stage.index}', base-idx: '${stage.base}']`);
+    if (!fork) checkSnapshotMode(values);
     const instructions = [...triggers, ...stage.instructions].filter(({ keyword }) => keyword !== 'MAINTAINER');
     const cached = await this.cachedLayers(instructions);
     if (fork) this.foretell(instructions);
@@ -140,7 +144,7 @@ export class StageBuild {
     if (single ? !isLast : isMetadata && !values.on('force-build-metadata')) return;
     if (isMetadata && !single) return;
     const entries = this.snapshot(single ? undefined : files);
-    await this.keep(instruction, entries);
+    if (entries !== 'skipped') await this.keep(instruction, entries);
   }
 
   private async plan(instruction: Instruction, quiet: boolean): Promise<CopyPlan | undefined> {
@@ -180,8 +184,7 @@ export class StageBuild {
         return before?.all().filter((entry) => 'node' in entry && entry.node.type !== 'folder').map(({ path }) => path);
       }
       if (plan) return await this.copy(instruction, plan);
-      applyMetadata(image.config, instruction, this.args, log);
-      if (keyword === 'VOLUME') this.makeVolumes(fork);
+      applyMetadata(image.config, instruction, this.args, log, (volume) => this.makeVolume(volume, fork));
       return undefined;
     } catch (error) {
       if (error instanceof CopyError || error instanceof UserError) throw new BuildError(`failed to execute command: ${error.message}`);
@@ -235,21 +238,18 @@ export class StageBuild {
     return [path];
   }
 
-  /** Volumes are left out of snapshots; only the older version makes their folders. */
-  private makeVolumes(fork: boolean): void {
-    for (const volume of Object.keys(this.image.config.Volumes ?? {})) {
-      if (this.ignoredPaths.includes(volume)) continue;
-      if (!fork && !this.tree.find(volume)) {
-        this.tools.log.info(`Creating directory ${volume}`);
-        const now = Date.now() / 1000;
-        this.tree.put(volume, newFolder(now), { mode: 0o755, uid: 0, gid: 0, mtime: now });
-      }
-      this.ignoredPaths.push(volume);
+  /** What is in a volume is left out of snapshots; only the older version makes its folder. */
+  private makeVolume(volume: string, fork: boolean): void {
+    if (!fork && !this.tree.find(volume)) {
+      this.tools.log.info(`Creating directory ${volume}`);
+      const now = Date.now() / 1000;
+      this.tree.put(volume, newFolder(now), { mode: 0o755, uid: 0, gid: 0, mtime: now });
     }
+    this.volumes.push(`${volume}/`);
   }
 
   /** @returns undefined where there is nothing to make a layer of */
-  private snapshot(files: readonly string[] | undefined): LayerEntry[] | undefined {
+  private snapshot(files: readonly string[] | undefined): LayerEntry[] | undefined | 'skipped' {
     const { log, surroundings } = this.tools;
     const { fork } = surroundings.behaviour;
     if (files === undefined) {
@@ -259,7 +259,7 @@ export class StageBuild {
     }
     if (files.length === 0 && !fork) {
       log.info('No files changed in this command, skipping snapshotting.');
-      return undefined;
+      return 'skipped';
     }
     log.info('Taking snapshot of files...');
     return this.snapshotter.files(files);
@@ -334,6 +334,17 @@ export class StageBuild {
 function describe(tree: FileTree, path: string): unknown {
   const node = tree.find(path, { followLast: false });
   return node?.type === 'file' ? [node.sha256, node.mode, node.uid, node.gid] : node?.type === 'symlink' ? node.target : [node?.mode];
+}
+
+/** Only times are compared: the executor says so. */
+export function tellSnapshotMode(values: FlagValues, log: Log): void {
+  if (values.text('snapshot-mode') === 'time') log.info('Only file modification time will be considered when snapshotting');
+}
+
+/** @throws SettingError */
+export function checkSnapshotMode(values: FlagValues): void {
+  const mode = values.text('snapshot-mode');
+  if (!['full', 'time', 'redo'].includes(mode)) throw new SettingError(`${mode} is not a valid snapshot mode`);
 }
 
 function checkMounts({ flags }: Instruction, fork: boolean): void {

@@ -49,7 +49,7 @@ export function environmentOf({ Env = [] }: ContainerConfig): Record<string, str
 export const metadataKeywords: ReadonlySet<string> = new Set(['ARG', 'CMD', 'ENTRYPOINT', 'ENV', 'EXPOSE', 'HEALTHCHECK', 'LABEL', 'ONBUILD', 'SHELL', 'STOPSIGNAL', 'USER', 'VOLUME']);
 
 /** Carries out an instruction of those. */
-export function applyMetadata(config: ContainerConfig, instruction: Instruction, args: BuildArguments, log: Log): void {
+export function applyMetadata(config: ContainerConfig, instruction: Instruction, args: BuildArguments, log: Log, onVolume?: (volume: string) => void): void {
   const lookup = stageLookup(config, args);
   const { keyword, text, json } = instruction;
   const words = (): string[] => listOf(instruction).map((word) => (json ? word : expandWord(word, lookup)));
@@ -82,6 +82,7 @@ export function applyMetadata(config: ContainerConfig, instruction: Instruction,
       for (const volume of words()) {
         log.info(`Adding volume ${volume} to ignorelist`);
         config.Volumes = { ...config.Volumes, [volume]: {} };
+        onVolume?.(volume);
       }
       return;
     case 'CMD':
@@ -100,6 +101,7 @@ export function applyMetadata(config: ContainerConfig, instruction: Instruction,
       return;
     case 'ONBUILD':
       log.info('Cmd: ONBUILD');
+      log.info(`Args: ${text}`);
       config.OnBuild = [...(config.OnBuild ?? []), text];
       return;
     case 'HEALTHCHECK':

@@ -48,7 +48,7 @@ export function planStages(dockerfile: Dockerfile, values: FlagValues, buildArgs
   const onlyUsed = fork || values.on('skip-unused-stages');
   const chosen = upTo.filter(({ original }) => !onlyUsed || used.has(original));
 
-  const told = fork ? [...chosen].reverse() : upTo;
+  const told = fork ? [...chosen].reverse() : chosen;
   for (const { name, baseName } of told) if (name !== undefined) log.info(fork ? `Resolved base name of ${name} to ${baseName}` : `Resolved base name ${baseName} to ${name}`);
 
   const squashed: string[] = [];

@@ -54,9 +54,13 @@ function sizeOf(header: Buffer): number {
 
 async function* untilEnd(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const end = new TarEnd();
+  let total = 0;
   for await (const chunk of chunks) {
-    yield chunk;
-    if (end.reached(chunk)) return;
+    total += chunk.length;
+    const reached = end.reached(chunk);
+    // Half a block at the end would count as a tar cut off.
+    yield reached ? chunk.subarray(0, chunk.length - (total % blockBytes)) : chunk;
+    if (reached) return;
   }
 }
 
@@ -113,8 +117,8 @@ export async function applyLayer(source: AsyncIterable<Buffer>, store: ContentSt
     }
     if (base.startsWith(whiteout)) return tree.remove(posix.join(posix.dirname(name), base.slice(whiteout.length)));
     const node = await nodeOf(header, content, store, tree);
-    // Folders get the time of the unpacking, as the executor leaves them.
-    if (node?.type === 'folder') node.mtime = Date.now() / 1000;
+    // Folders and links get the time of the unpacking, as the executor leaves them.
+    if (node && node.type !== 'file') node.mtime = Date.now() / 1000;
     // A parent that is a link leads to where the file really goes.
     const real = tree.resolve(posix.dirname(name)) ?? posix.dirname(name);
     if (node) tree.put(posix.join(real, base), node, { mode: 0o755, uid: 0, gid: 0, mtime: 0 });
@@ -168,7 +172,7 @@ export async function withoutTimes(layer: string, file: string): Promise<Layer> 
   return packLayer(file, undefined, async (archive) => {
     await readTar(maybeGunzip(layer), async (header, content) => {
       const { name, type, mode, uid, gid, linkname, size } = header;
-      const target = archive.entry({ name, type, mode, uid, gid, mtime: new Date(0), size, ...(linkname ? { linkname } : {}) } as Headers);
+      const target = archive.entry({ name, type, mode, uid, gid, mtime: new Date(0), size, ...(linkname ? { linkname } : {}) });
       if (size) await pipeline(content, target);
       else target.end();
     });
@@ -189,10 +193,13 @@ async function packLayer(file: string, level: number | undefined, fill: (archive
   return { digest: packed.digest(), size: packed.size, diffId: plain.digest(), file };
 }
 
+/** tar-stream takes 0 for "none given"; it writes the lowest bits only. */
+const noMode = 0o10000;
+
 async function addEntry(archive: Archive, entry: LayerEntry, first: Map<FileNode, string>): Promise<void> {
   if ('deleted' in entry) {
     const name = posix.join(posix.dirname(entry.path), `${whiteout}${posix.basename(entry.path)}`);
-    archive.entry({ name, type: 'file', mode: 0, mtime: new Date(0), size: 0 }).end();
+    archive.entry({ name, type: 'file', mode: noMode, mtime: new Date(0), size: 0 }).end();
     return;
   }
   const { path, node } = entry;

@@ -6,11 +6,13 @@ export class RegistryError extends Error {
     message: string,
     readonly detail?: unknown,
     readonly headers: Record<string, string> = {},
+    /** Answered instead of the JSON form. */
+    private readonly plain?: string,
   ) {
     super(message);
   }
 
   get body(): string {
-    return `${JSON.stringify({ errors: [{ code: this.code, message: this.message, ...(this.detail === undefined ? {} : { detail: this.detail }) }] })}\n`;
+    return this.plain ?? `${JSON.stringify({ errors: [{ code: this.code, message: this.message, ...(this.detail === undefined ? {} : { detail: this.detail }) }] })}\n`;
   }
 }

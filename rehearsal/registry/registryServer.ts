@@ -15,6 +15,8 @@ import { RegistryFaults, type RegistryFaultRule } from './registryFault';
 export interface RegistryOptions extends RegistryAccessOptions {
   /** Default: a free port. */
   port?: number;
+  /** Where to listen. Default: the loopback address. */
+  address?: string;
   /** A tag, once pushed, keeps its manifest: 409 TAG_IMMUTABLE. */
   immutableTags?: boolean;
   /** Uploads are refused with 403 DENIED. */
@@ -25,9 +27,9 @@ export interface RegistryOptions extends RegistryAccessOptions {
 }
 
 export interface RegistryServer {
-  /** `http://127.0.0.1:port` */
+  /** Such as `http://127.0.0.1:5000`. */
   url: string;
-  /** `127.0.0.1:port`, as it stands before a repository in an image reference. */
+  /** Such as `127.0.0.1:5000`, as it stands before a repository in an image reference. */
   host: string;
   /** @returns undefined where there is none */
   manifest(repository: string, reference: string): StoredManifest | undefined;
@@ -45,7 +47,7 @@ const nameGrammar = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\
 const maxManifestBytes = 4 * 1024 * 1024;
 
 /**
- * A registry of the OCI distribution specification 1.1, over plain HTTP on the loopback address; blobs lie in a folder
+ * A registry of the OCI distribution specification 1.1, over plain HTTP; blobs lie in a folder
  * of their own under the system's temporary one.
  */
 export async function startRegistry(options: RegistryOptions = {}): Promise<RegistryServer> {
@@ -55,13 +57,13 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Regi
   try {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen(options.port ?? 0, '127.0.0.1', resolve);
+      server.listen(options.port ?? 0, options.address ?? '127.0.0.1', resolve);
     });
   } catch (error) {
     await rm(folder, { recursive: true, force: true });
     throw error;
   }
-  const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const host = `${options.address ?? '127.0.0.1'}:${(server.address() as AddressInfo).port}`;
   return {
     url: `http://${host}`,
     host,
@@ -148,14 +150,14 @@ class Registry {
     throw new RegistryError(404, 'UNSUPPORTED', 'the operation is unsupported');
   }
 
-  private permit({ method, request, response }: Call, repository: string): void {
+  private permit({ method, request }: Call, repository: string): void {
     const reads = method === 'GET' || method === 'HEAD';
     this.access.check(request, reads ? 'pull' : 'push', repository);
     if (reads) return;
     if (this.options.refusePushes) throw new RegistryError(403, 'DENIED', 'requested access to the resource is denied');
     if (this.options.readOnly) {
-      response.setHeader('allow', 'GET, HEAD');
-      throw new RegistryError(405, 'UNSUPPORTED', 'the operation is unsupported');
+      // As the widespread implementation does it: without the JSON form.
+      throw new RegistryError(405, 'UNSUPPORTED', 'the operation is unsupported', undefined, { allow: 'GET, HEAD', 'content-type': 'text/plain; charset=utf-8' }, 'Method not allowed\n');
     }
   }
 

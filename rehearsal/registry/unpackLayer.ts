@@ -56,10 +56,13 @@ async function decompressor(layer: Readable): Promise<NodeJS.ReadWriteStream> {
 
 /** Where an entry goes; its parent folder is made and lies inside of the root, links included. */
 async function placeOf(root: string, name: string): Promise<string> {
-  const target = join(root, name);
-  await mkdir(dirname(target), { recursive: true });
-  const parent = await realpath(dirname(target));
-  if (parent !== root && !parent.startsWith(root + sep)) throw new Error(`the layer's entry ${name} lies outside of the image`);
+  let parent = root;
+  for (const step of posix.dirname(name).split('/').filter((part) => part !== '.')) {
+    const next = join(parent, step);
+    if (!(await lstat(next).catch(() => undefined))) await mkdir(next);
+    parent = await realpath(next);
+    if (parent !== root && !parent.startsWith(root + sep)) throw new Error(`the layer's entry ${name} lies outside of the image`);
+  }
   return join(parent, posix.basename(name));
 }
 

@@ -1,18 +1,14 @@
-import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { pack, extract } from 'tar-stream';
 import { readAll } from './observedImage';
 import type { Transcript } from './transcript';
-import type { Readable } from 'node:stream';
 
 interface RecordedEntry {
   path: string;
   type: 'dir' | 'file' | 'symlink';
   mode: string;
-  size?: number;
-  sha256?: string;
   link?: string;
 }
 
@@ -25,20 +21,23 @@ export interface BaseLayer {
   hasShell: boolean;
 }
 
-/** The layer of the recordings' base image, made of what they list of it; its busybox is the one of KUBE_LOCAL. */
+/**
+ * The layer of the recordings' base image, made of what they list of it. Its busybox is the one of KUBE_LOCAL, another
+ * build, so its bytes are not compared.
+ */
 export async function baseLayer(transcripts: readonly Transcript[]): Promise<BaseLayer> {
   const entries = transcripts.find(({ name }) => name === 'reproducible, first run')?.images?.[0]?.['layers'] as { entries: RecordedEntry[] }[];
   const busybox = await localBusybox();
-  const contents = new Map([passwd, group, ...(busybox ? [busybox] : [])].map((text) => Buffer.from(text)).map((data) => [createHash('sha256').update(data).digest('hex'), data]));
+  const contents: Record<string, Buffer | undefined> = { 'etc/passwd': Buffer.from(passwd), 'etc/group': Buffer.from(group), 'bin/busybox': busybox };
   const archive = pack();
-  for (const { path, type, mode, link, sha256 } of entries[0]?.entries ?? []) {
+  for (const { path, type, mode, link } of entries[0]?.entries ?? []) {
     const header = { mode: Number.parseInt(mode, 8), mtime: new Date(0) };
     if (type === 'dir') archive.entry({ ...header, name: `${path}/`, type: 'directory' });
     else if (type === 'symlink') archive.entry({ ...header, name: path, type, linkname: link ?? '' });
-    else archive.entry({ ...header, name: path }, contents.get(sha256 ?? '') ?? Buffer.alloc(0));
+    else archive.entry({ ...header, name: path }, contents[path] ?? Buffer.alloc(0));
   }
   archive.finalize();
-  return { tar: await readAll(archive as unknown as Readable), hasShell: [...contents.keys()].some((sha) => sha === entries[0]?.entries.find(({ path }) => path === 'bin/busybox')?.sha256) };
+  return { tar: await readAll(archive), hasShell: busybox !== undefined };
 }
 
 async function localBusybox(): Promise<Buffer | undefined> {
@@ -56,7 +55,7 @@ async function findBusybox(tar: Buffer): Promise<Buffer | undefined> {
   let found: Buffer | undefined;
   for await (const entry of unpack) {
     const { name, type } = entry.header;
-    const content = await readAll(entry as unknown as Readable);
+    const content = await readAll(entry);
     if (type === 'file' && /(^|\/)bin\/busybox$/.test(name)) found = content;
     else if (type === 'file' && /layer|\.tar(\.gz)?$|blobs/.test(name) && content.length > 100_000) found ??= await findBusybox(content[0] === 0x1f ? (await import('node:zlib')).gunzipSync(content) : content).catch(() => undefined);
   }

@@ -35,7 +35,7 @@ export async function layerEntries(layer: Buffer): Promise<object[]> {
   unpack.end(layer[0] === 0x1f ? gunzipSync(layer) : layer);
   for await (const entry of unpack) {
     const { name, type, mode = 0, uid, gid, size, linkname, mtime } = entry.header;
-    const content = await readAll(entry as unknown as Readable);
+    const content = await readAll(entry);
     const seconds = (mtime?.getTime() ?? 0) / 1000;
     const kind = type === 'directory' ? 'dir' : type === 'link' ? 'hardlink' : type === 'symlink' ? 'symlink' : 'file';
     entries.push({
@@ -44,7 +44,8 @@ export async function layerEntries(layer: Buffer): Promise<object[]> {
       mode: mode.toString(8),
       uid,
       gid,
-      ...(kind === 'file' ? { size, sha256: createHash('sha256').update(content).digest('hex') } : {}),
+      ...(kind === 'file' ? { size } : {}),
+      ...(content.length > 0 ? { sha256: createHash('sha256').update(content).digest('hex') } : {}),
       ...(linkname ? { link: linkname } : {}),
       mtime: Math.floor(seconds) === contextTime ? 'context' : seconds <= 0 ? 'zero' : 'build',
     });

@@ -77,8 +77,10 @@ export async function tarOf(files: Record<string, RecordedFile>, rootEntry: stri
     if (facts.dir) {
       made.add(name);
       archive.entry({ ...header, name: `${name}/`, type: 'directory' });
-    } else if (facts.symlink !== undefined) archive.entry({ ...header, type: 'symlink', linkname: facts.symlink });
-    else if (facts.hardlink !== undefined) archive.entry({ ...header, type: 'link', linkname: facts.hardlink });
+    } else if (facts.symlink !== undefined) {
+      made.add(name);
+      archive.entry({ ...header, type: 'symlink', linkname: facts.symlink });
+    } else if (facts.hardlink !== undefined) archive.entry({ ...header, type: 'link', linkname: facts.hardlink });
     else archive.entry(header, contentOf(facts));
   }
   archive.finalize();

@@ -42,7 +42,7 @@ export class RecordedRegistries {
   }
 
   server(name: string): RegistryServer {
-    const server = this.servers.get(name);
+    const server = this.servers.get(name === 'NAMED_REGISTRY' ? 'REGISTRY' : name);
     if (!server) throw new Error(`there is no registry ${name}`);
     return server;
   }
