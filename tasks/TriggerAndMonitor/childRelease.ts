@@ -45,7 +45,8 @@ export class ChildRelease implements Child {
 
   async look(signal: AbortSignal): Promise<RunVerdict> {
     const { releases, agent, showLog } = this.options;
-    const release = await releases.release(this.id, signal);
+    // Tasks make the answer large, so they are asked for only where they are shown.
+    const release = await releases.release(this.id, signal, showLog === 'all' ? 'tasks' : undefined);
     this.environments = release.environments ?? [];
     this.tellChanges();
     if (showLog === 'all') await this.showFinished(signal);
@@ -61,7 +62,8 @@ export class ChildRelease implements Child {
   }
 
   async explain(signal: AbortSignal): Promise<string> {
-    const { agent, showLog } = this.options;
+    const { agent, releases, showLog } = this.options;
+    this.environments = (await releases.release(this.id, signal, 'tasks')).environments ?? [];
     const failed = this.tasks().filter(({ task }) => task.status === 'failed' || task.status === 'failure');
     for (const { path, task } of failed) agent.info(`✗ ${path}${errorsOf(task).length > 0 ? `: ${errorsOf(task).join(' | ')}` : ''}`);
     if (showLog === 'failed') {

@@ -171,7 +171,7 @@ async function chosenArtifacts(builds: Builds, target: ReleaseTarget, definition
       if (isNumber) return { alias, instanceReference: { id: version, name: version } };
       const source = Number(artifact.definitionReference?.['definition']?.id);
       const project = artifact.definitionReference?.['project']?.id ?? builds.project;
-      const build = await builds.numbered(project, source, version, signal);
+      const build = await builds.numbered(project, Number.isInteger(source) ? source : undefined, version, signal);
       if (build?.id === undefined) {
         throw new UserError(
           `Input 'artifactVersions' is not valid: there is no build with the number '${version}' for the artifact '${alias}'`,

@@ -4,6 +4,7 @@ import { disarmLine } from '../core/agent/disarm';
 import { pipelineRun } from '../core/agent/pipelineRun';
 import { UserError } from '../core/agent/userError';
 import type { AzureDevOpsClient } from '../core/azureDevOps/client';
+import { mayHaveHappened } from '../core/azureDevOps/serviceError';
 import { abortReason, systemClock, type Clock } from '../core/time/clock';
 import { cancelChild } from './cancelChild';
 import type { Child } from './child';
@@ -103,10 +104,17 @@ async function start({ agent, signal, clock, inputs, client, memory }: Step): Pr
       definition = id;
       memory.rememberChild({ type, definition, mark });
     },
-  }).then((child) => {
-    memory.rememberChild({ type, definition, mark, id: child.id });
-    return child;
-  });
+  }).then(
+    (child) => {
+      memory.rememberChild({ type, definition, mark, id: child.id });
+      return child;
+    },
+    (error: unknown) => {
+      // A refusal leaves nothing behind; only a lost answer may have started something.
+      if (definition !== 0 && !mayHaveHappened(error)) memory.rememberSettled(true);
+      throw error;
+    },
+  );
   const child = await Promise.race([starting, aborted(signal)]);
   if (child) return child;
   const late = await Promise.race([starting.catch(() => undefined), clock.sleep(LAST_ANSWER_MS).then(() => undefined)]);

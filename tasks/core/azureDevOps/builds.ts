@@ -41,8 +41,8 @@ export class Builds {
     return this.client.list<Build>({ ...this.get(`look for runs of pipeline ${definition}`, 'builds'), query }, 500);
   }
 
-  /** The build of a definition with this build number; of any project. */
-  async numbered(project: string, definition: number, buildNumber: string, signal: AbortSignal): Promise<Build | undefined> {
+  /** The build with this build number, of a definition where it is known; of any project. */
+  async numbered(project: string, definition: number | undefined, buildNumber: string, signal: AbortSignal): Promise<Build | undefined> {
     const path = pathOf(project, '_apis', 'build', 'builds');
     const query = { definitions: definition, buildNumber, $top: 1 };
     const [build] = await this.client.list<Build>({ method: 'GET', host: 'core', path, query, what: `find the build '${buildNumber}'`, signal }, 1);

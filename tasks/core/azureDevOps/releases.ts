@@ -31,8 +31,8 @@ export class Releases {
     return (await this.client.json<Release>({ method: 'POST', host: 'release', path, body: request, what })) ?? {};
   }
 
-  async release(id: number, signal?: AbortSignal): Promise<Release> {
-    return (await this.client.json<Release>({ ...this.get(`read release ${id}`, 'releases', id), signal })) ?? {};
+  async release(id: number, signal?: AbortSignal, expand?: 'tasks'): Promise<Release> {
+    return (await this.client.json<Release>({ ...this.get(`read release ${id}`, 'releases', id), query: { $expand: expand }, signal })) ?? {};
   }
 
   /** Releases of a definition that were created since, the newest first, without their stages. */
