@@ -166,13 +166,17 @@ export function releaseRoutes(store: ReleaseStore): Route[] {
     };
   };
 
+  /** The number of the build definition with this name; one of its own where the simulator does not have it. */
+  const sourceId = ({ project }: ReleaseDefinition, name: string) =>
+    String(collection.definitions.find((one) => one.project === project && one.scenario.name === name)?.id ?? Number.parseInt(guidFrom('definition', name).slice(0, 6), 16));
+
   const artifactsJson = ({ artifacts, definition }: CreatedRelease) =>
     artifacts.map(({ artifact, id, name }, at) => ({
-      sourceId: `${definition.project.id}:${artifact.definition}`,
+      sourceId: `${definition.project.id}:${sourceId(definition, artifact.definition)}`,
       type: 'Build',
       alias: artifact.alias,
       definitionReference: {
-        definition: { id: artifact.definition, name: artifact.definition },
+        definition: { id: sourceId(definition, artifact.definition), name: artifact.definition },
         project: { id: definition.project.id, name: definition.project.name },
         version: { id, name },
       },
@@ -229,10 +233,10 @@ export function releaseRoutes(store: ReleaseStore): Route[] {
       ...(variables && { variables: declaredJson(scenario.variables) }),
       ...(artifacts && {
         artifacts: (scenario.artifacts ?? []).map(({ alias, definition: source }, at) => ({
-          sourceId: `${definition.project.id}:${source}`,
+          sourceId: `${definition.project.id}:${sourceId(definition, source)}`,
           type: 'Build',
           alias,
-          definitionReference: { definition: { id: source, name: source }, project: { id: definition.project.id, name: definition.project.name } },
+          definitionReference: { definition: { id: sourceId(definition, source), name: source }, project: { id: definition.project.id, name: definition.project.name } },
           isPrimary: at === 0,
           isRetained: false,
         })),

@@ -179,9 +179,10 @@ describe('releases of the Azure DevOps simulator', () => {
     assert.deepEqual([own?.variables.color, own?.artifacts, own?.description], ['red', { _CI: '1', _config: '7' }, 'by a test']);
     await clock.advance(60_000);
     assert.deepEqual(await statuses(id), ['dev succeeded', 'test notStarted']);
-    const body = await call<{ variables: unknown; artifacts: { alias: string; definitionReference: { version: { name: string } } }[] }>(azure, `GET shop/_apis/release/releases/${id}`);
+    const body = await call<{ variables: unknown; artifacts: { alias: string; definitionReference: Record<'definition' | 'version', { id: string; name: string }> }[] }>(azure, `GET shop/_apis/release/releases/${id}`);
     assert.deepEqual(body.body.variables, { color: { value: 'red' }, secret: { value: null, isSecret: true } });
-    assert.equal(body.body.artifacts[0]?.definitionReference.version.name, '20260105.1');
+    const { definition: source, version } = body.body.artifacts[0]?.definitionReference ?? {};
+    assert.deepEqual([source, version], [{ id: '1', name: 'CI' }, { id: '1', name: '20260105.1' }]);
   });
 
   const invalid: [what: string, body: object, message: RegExp][] = [
