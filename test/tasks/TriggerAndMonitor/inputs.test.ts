@@ -90,7 +90,7 @@ describe('the inputs of TriggerAndMonitor', () => {
       );
       assert.equal(inputs.target.type, 'release');
       assert.deepEqual(inputs.target.definition, { name: 'shop', folder: undefined });
-      assert.deepEqual([...(inputs.target as ReleaseTarget).artifactVersions], [['web', '5']]);
+      assert.deepEqual([...(inputs.target).artifactVersions], [['web', '5']]);
       assert.deepEqual([inputs.connection.project, inputs.connection.credentials.token, inputs.timeoutMs], ['tools', 'env-pat', 1_800_000]);
     });
 
