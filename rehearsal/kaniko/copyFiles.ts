@@ -7,9 +7,7 @@ import type { FileNode, FileTree, TreeNode } from './fileTree';
 import type { IgnorePatterns } from './ignorePatterns';
 import type { Log } from './log';
 import { sendRequest } from './registryClient';
-import { gunzip } from './gzipStream';
 import { readTree, maybeGunzip } from './tarArchive';
-import { createReadStream } from 'node:fs';
 
 /** Files that cannot be copied, in the words of the executor. */
 export class CopyError extends Error {}
@@ -178,15 +176,13 @@ class Copier {
 
 async function asArchive(node: FileNode, store: ContentStore): Promise<FileTree | undefined> {
   if (node.size < 64) return undefined;
-  for (const read of [() => gunzip(createReadStream(node.content)), () => maybeGunzip(node.content)]) {
-    try {
-      const tree = await readTree(read(), store);
-      if (tree.root.children.size > 0) return tree;
-    } catch {
-      // It is no archive: ADD copies it as it is.
-    }
+  try {
+    const tree = await readTree(maybeGunzip(node.content), store);
+    return tree.root.children.size > 0 ? tree : undefined;
+  } catch {
+    // It is no archive: ADD copies it as it is.
+    return undefined;
   }
-  return undefined;
 }
 
 async function download(url: string, store: ContentStore): Promise<FileNode> {

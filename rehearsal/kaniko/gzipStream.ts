@@ -27,7 +27,7 @@ export async function* gunzip(source: AsyncIterable<Buffer>): AsyncGenerator<Buf
       throw new GzipError(held.length >= 2 && held.readUInt16BE() !== 0x1f8b ? 'gzip: invalid header' : 'unexpected EOF');
     }
     held = held.subarray(start);
-    const inflate = createInflateRaw();
+    const inflate = createInflateRaw({ chunkSize: 256 * 1024 });
     const output: Buffer[] = [];
     inflate.on('data', (chunk: Buffer) => output.push(chunk));
     const failed = new Promise<never>((_resolve, reject) => inflate.once('error', () => reject(new GzipError('flate: corrupt input'))));

@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { copyFile, mkdir, writeFile } from 'node:fs/promises';
-import { createWriteStream } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { dirname, join, posix } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { pack } from 'tar-stream';
 import type { FlagValues } from './commandLine';
@@ -119,16 +118,15 @@ export async function pushTo(destination: string, image: SealedImage, tools: Pus
 /** Writes the digest and the names with it, wherever asked for; the executor does so before it pushes. */
 export async function writeDigestFiles(image: SealedImage, { values, surroundings }: PushTools): Promise<void> {
   const destinations = values.list('destination').map((text) => parseTag(text));
-  const names = destinations.map((name) => `${repositoryName(name)}@${image.digest}\n`).join('');
-  const tagged = destinations.map((name) => `${repositoryName(name)}:${name.tag}@${image.digest}\n`).join('');
+  const names = destinations.map((name) => `${repositoryName(name)}:${name.tag}@${image.digest}\n`).join('');
   for (const [flag, text] of [
     ['digest-file', image.digest],
-    ['image-name-with-digest-file', names === '' ? '' : tagged],
-    ['image-name-tag-with-digest-file', tagged],
+    ['image-name-with-digest-file', names],
+    ['image-name-tag-with-digest-file', names],
   ] as const) {
     const path = values.text(flag);
     if (path === '') continue;
-    const file = placeOf(surroundings, join('/workspace', '..', path.startsWith('/') ? path : join('workspace', path)));
+    const file = placeOf(surroundings, posix.resolve('/workspace', path));
     await mkdir(dirname(file), { recursive: true });
     await writeFile(file, text);
   }
@@ -138,7 +136,7 @@ export async function writeDigestFiles(image: SealedImage, { values, surrounding
 export async function writeTar(image: SealedImage, { values, surroundings }: PushTools): Promise<void> {
   const path = values.text('tar-path') || values.text('tarPath');
   if (path === '') return;
-  const file = placeOf(surroundings, path.startsWith('/') ? path : join('/workspace', path));
+  const file = placeOf(surroundings, posix.resolve('/workspace', path));
   await mkdir(dirname(file), { recursive: true });
   const archive = pack();
   const writing = pipeline(archive, createWriteStream(file));
@@ -164,7 +162,7 @@ export async function writeTar(image: SealedImage, { values, surroundings }: Pus
 export async function writeLayout(image: SealedImage, { values, surroundings }: PushTools): Promise<void> {
   const path = values.text('oci-layout-path');
   if (path === '') return;
-  const folder = placeOf(surroundings, path.startsWith('/') ? path : join('/workspace', path));
+  const folder = placeOf(surroundings, posix.resolve('/workspace', path));
   const blob = (digest: string): string => join(folder, 'blobs/sha256', digest.slice('sha256:'.length));
   await mkdir(join(folder, 'blobs/sha256'), { recursive: true });
   for (const layer of image.layers) await copyFile(await layer.file(), blob(layer.digest));

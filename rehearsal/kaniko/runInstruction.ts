@@ -63,7 +63,8 @@ function argvOf(instruction: Instruction, config: ContainerConfig, fork: boolean
   const text = instruction.text;
   if (fork && heredoc) {
     const line = text.trim() === heredoc.word ? `${text.trim()} sh` : text;
-    return [...(config.Shell ?? ['/bin/sh', '-c']), `${line}\n${heredoc.content}${heredoc.name}`] as unknown as [string, ...string[]];
+    const [shell = '/bin/sh', ...options] = config.Shell ?? ['/bin/sh', '-c'];
+    return [shell, ...options, `${line}\n${heredoc.content}${heredoc.name}`];
   }
   const [file = '', ...rest] = commandOf(config, instruction);
   return [file, ...rest];

@@ -39,7 +39,7 @@ export interface BuiltStage {
   tree: FileTree;
 }
 
-const alwaysIgnored = ['/kaniko', '/proc', '/sys', '/dev', '/etc/mtab', '/etc/resolv.conf', '/etc/hosts', '/etc/hostname', '/tmp/apt-key-gpgpghome'];
+const alwaysIgnored = ['/kaniko', '/proc', '/sys', '/dev', '/etc/mtab', '/etc/resolv.conf', '/etc/hosts', '/etc/hostname', '/tmp/apt-key-gpghome'];
 
 /** Builds one stage: the instructions in turn, each with the layer it makes. */
 export class StageBuild {

@@ -19,9 +19,12 @@ export interface Surroundings {
   runner: CommandRunner | undefined;
 }
 
-/** Where a path of the executor's file system lies on this machine. */
+/**
+ * Where a path of the executor's file system lies on this machine. The embedded cluster has put mounted paths in its
+ * arguments there already.
+ */
 export function placeOf({ root }: Surroundings, path: string): string {
-  return join(root, path);
+  return path.startsWith(`${root}/`) ? path : join(root, path);
 }
 
 /** Whether anything tells that this is a container: the executor refuses to work elsewhere, as it wipes `/`. */

@@ -181,11 +181,14 @@ export async function withoutTimes(layer: string, file: string): Promise<Layer> 
 
 type Archive = ReturnType<typeof pack>;
 
+/** Layers stay on this machine: time counts more than size. */
+const fastest = 1;
+
 async function packLayer(file: string, level: number | undefined, fill: (archive: Archive) => Promise<void>): Promise<Layer> {
   const archive = pack();
   const plain = new Measure();
   const packed = new Measure();
-  const writing = pipeline(archive, plain, level === 0 ? new PassThrough() : createGzip({ level: level ?? 6 }), packed, createWriteStream(file));
+  const writing = pipeline(archive, plain, level === 0 ? new PassThrough() : createGzip({ level: level ?? fastest, chunkSize: 256 * 1024 }), packed, createWriteStream(file));
   writing.catch(() => undefined);
   await fill(archive);
   archive.finalize();

@@ -58,6 +58,20 @@ describe('the stand-in for the Kaniko executor, as a program in a folder of its 
     }
   });
 
+  it('gives equal digests with --reproducible, and other ones without', async () => {
+    const context = { Dockerfile: 'FROM scratch\nCOPY . /app/\n', 'sub/file': 'content' };
+    const digests = [];
+    for (const flags of [['--reproducible'], ['--reproducible'], []]) digests.push((await build(context, ['--no-push', ...flags])).digest);
+    assert.equal(digests[0], digests[1]);
+    assert.notEqual(digests[0], digests[2]);
+  });
+
+  it('refuses by name a RUN that it could only execute on this machine', async () => {
+    const { code, output } = await build({ Dockerfile: `FROM ${registry.host}/team/app:1\nRUN touch /etc/made\n` }, ['--no-push']);
+    assert.equal(code, 1);
+    assert.match(output, /error building image: error building stage: failed to execute command: (RUN touch \/etc\/made cannot be executed here: it names \/etc\/made|starting command: fork\/exec \/bin\/sh: no such file or directory)/);
+  });
+
   it('carries out the deletions of layers, and keeps absolute links inside', async () => {
     const store = registryImageStore(registry, ['registry.local']);
     try {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -169,19 +169,12 @@ describe('the OCI registry', () => {
     await pushManifest('a/b', '1', JSON.stringify({ architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: [] }, config: {} }));
     const folder = await mkdtemp(join(tmpdir(), 'skopeo-'));
     try {
-      const skopeo = (...args: string[]): string => {
-        const { status, stdout, stderr } = spawnSync('skopeo', ['--insecure-policy', ...args], { encoding: 'utf8' });
-        assert.equal(status, 0, stderr);
-        return stdout;
-      };
-      // In this very process the registry cannot answer while skopeo is waited for, so it works on its own.
+      // The registry is in this very process, so nothing may wait for skopeo without letting it answer.
       const source = `docker://${registry.host}/a/b:1`;
-      const { spawn } = await import('node:child_process');
-      const run = (...args: string[]): Promise<number | null> => new Promise((resolve) => spawn('skopeo', ['--insecure-policy', ...args], { stdio: 'inherit' }).once('close', resolve));
+      const run = (...args: string[]): Promise<number | null> => new Promise((resolve) => spawn('skopeo', ['--insecure-policy', ...args], { stdio: 'ignore' }).once('close', resolve));
       assert.equal(await run('copy', '--src-tls-verify=false', source, `dir:${folder}`), 0);
       assert.equal(await run('copy', '--dest-tls-verify=false', `dir:${folder}`, `docker://${registry.host}/c:2`), 0);
       assert.equal(registry.manifest('c', '2')?.digest, sha(await readFile(join(folder, 'manifest.json'))));
-      assert.match(skopeo('--version'), /skopeo/);
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
