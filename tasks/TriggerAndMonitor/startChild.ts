@@ -77,6 +77,7 @@ async function startRun(starting: Starting, target: PipelineTarget | BuildTarget
         find: () => claimRun(client, builds, wanted, { mark, startedAt, clock, signal }),
       },
       clock,
+      { signal },
     ),
   );
   return new ChildBuild(run, { agent, builds, core: client.urls.core, clock, showLog: inputs.showLog });
@@ -104,7 +105,7 @@ async function startRelease(starting: Starting, target: ReleaseTarget): Promise<
     const since = new Date(startedAt + client.serverAheadMs - 60_000);
     return (await releases.createdSince(id, since)).find(({ description }) => description?.includes(mark));
   };
-  const release = await explaining(releases, id, 'release', signal, () => triggerOnce({ create: () => releases.create(request), find }, clock));
+  const release = await explaining(releases, id, 'release', signal, () => triggerOnce({ create: () => releases.create(request), find }, clock, { signal }));
   return new ChildRelease(release, { agent, releases, core: client.urls.core, environments: target.environments, showLog: inputs.showLog });
 }
 

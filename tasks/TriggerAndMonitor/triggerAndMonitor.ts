@@ -111,7 +111,7 @@ async function start({ agent, signal, clock, inputs, client, memory }: Step): Pr
     },
     (error: unknown) => {
       // A refusal leaves nothing behind; only a lost answer may have started something.
-      if (definition !== 0 && !mayHaveHappened(error)) memory.rememberSettled(true);
+      if (definition !== 0 && !signal.aborted && !mayHaveHappened(error)) memory.rememberSettled(true);
       throw error;
     },
   );

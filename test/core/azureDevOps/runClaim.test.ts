@@ -32,8 +32,16 @@ describe('triggerOnce', () => {
     let created = 0;
     let looked = 0;
     const create = () => (++created === 1 ? Promise.reject(lost()) : Promise.resolve(7));
-    assert.equal(await triggerOnce({ create, find: () => Promise.resolve(void looked++) }, clock, [0, 1, 2]), 7);
+    assert.equal(await triggerOnce({ create, find: () => Promise.resolve(void looked++) }, clock, { lookAfterMs: [0, 1, 2] }), 7);
     assert.deepEqual([created, looked], [2, 3]);
+  });
+
+  it('sends nothing more once it is stopped', async () => {
+    const controller = new AbortController();
+    let created = 0;
+    const create = () => Promise.reject((created++, controller.abort(new Error('stop')), lost()));
+    await assert.rejects(triggerOnce({ create, find: () => Promise.resolve(undefined) }, clock, { signal: controller.signal }), /stop/);
+    assert.equal(created, 1);
   });
 
   it('does not look for anything after a refusal', async () => {
@@ -97,7 +105,7 @@ describe('triggers that lose their answers', () => {
         find: () => claimRun(client, builds, wanted, { mark, startedAt, clock: systemClock, settleMs: SETTLE_MS }),
       },
       systemClock,
-      [0, 50],
+      { lookAfterMs: [0, 50] },
     );
     return run.id;
   }

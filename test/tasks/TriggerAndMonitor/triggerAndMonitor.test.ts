@@ -275,6 +275,18 @@ describe('TriggerAndMonitor as the agent runs it', function () {
       assert.deepEqual([release?.environments.map(({ status }) => status), release?.status], [['canceled', 'notStarted'], 'abandoned']);
     });
 
+    it('cancels a run whose trigger is on its way', async () => {
+      simulator.addPipeline(pipeline({ stages: [stage('build', endless)] }));
+      simulator.faults.add({ method: 'POST', path: /\/runs/, count: 1, fault: { kind: 'latency', milliseconds: 1_500 } });
+      const controller = new AbortController();
+      setTimeout(() => controller.abort(), 1_000);
+      const { main, log } = await trigger({ definition: '1' }, { options: { cancel: controller.signal } });
+      assert.equal(main.result, 'Canceled', log);
+      assert.equal(simulator.builds.length, 1);
+      await simulator.builds[0]?.ended;
+      assert.equal(simulator.builds[0]?.result, 'canceled');
+    });
+
     it('lets the run go on where that is wanted', async () => {
       simulator.addPipeline(pipeline({ stages: [stage('build', endless)] }));
       await cancelAfter(/^build: in progress/, { definition: 'api', cancelChildOnCancel: 'false' });
