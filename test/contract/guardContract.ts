@@ -247,6 +247,28 @@ export function guardContract(name: string, start: () => Promise<GuardCluster>):
       assert.deepEqual(await states(), ['superseded', 'rolledBack']);
     });
 
+    it('waits while another run’s release is unverified, and returns to it once that is confirmed', async () => {
+      const runA = { variables: [{ name: 'Build.BuildId', value: 'A' }] };
+      const a = await run([deployStep(cluster.images.good, { verifiedBy: 'confirm' })], runA);
+      assert.equal(a.result, 'Succeeded', logOf(a));
+      let confirmed: Promise<JobResult> | undefined;
+      const listener = {
+        logLine: (_of: unknown, { text }: { text: string }) => {
+          if (text.startsWith('Waiting up to 1 min for release 1')) confirmed = run([{ ...deployStep(''), inputs: { ...deployStep('').inputs, image: '', action: 'confirm' } }], runA);
+        },
+      };
+      const b = await run(
+        [deployStep(cluster.images.broken, { lockTimeout: '60s' }), { kind: 'script', name: 'gate', displayName: 'Gate', script: 'exit 1' }],
+        { variables: [{ name: 'Build.BuildId', value: 'B' }] },
+        { listener },
+      );
+      assert.equal((await confirmed)?.result, 'Succeeded', logOf(b));
+      assert.equal(runOf(b, 'deploy').outputVariables['previousImage'], cluster.images.good, logOf(b));
+      assert.equal((await live()).spec.template.spec.containers[0]?.image, cluster.images.good);
+      assert.equal(await servedVersion(client, namespace), tagOf(cluster.images.good));
+      assert.deepEqual(await states(), ['verified', 'rolledBack']);
+    });
+
     describe('refuses before anything is changed', () => {
       const wrong: [string, Record<string, string>, RegExp, ((of: ServiceConnection) => ServiceConnection)?][] = [
         ['an unknown workload', { workload: 'deployment/nobody' }, /There is no deployment\/nobody in namespace '[^']+' \(inputs 'workload' and 'namespace'\)\. The namespace has: address-service\./],
