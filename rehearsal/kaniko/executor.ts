@@ -86,7 +86,7 @@ async function build(values: FlagValues, surroundings: Surroundings, workFolder:
   });
 
   const platform = platformOf(values);
-  const images = new ImageSource(values, accounts, log, join(workFolder, 'images'), platform);
+  const images = new ImageSource(values, accounts, log, join(workFolder, 'images'), platform, surroundings.env);
   const cache = values.on('cache') ? new LayerCache(values, log, images, (destination, image) => pushTo(destination, seal(image, false), tools)) : undefined;
   const image = await step('error building image', () => buildImage(dockerfile, context, { values, surroundings, log, store, images, cache, secrets, workFolder, platform }));
   if (values.text('compression') === 'zstd' && fork) log.warn('ignoring --compression=zstd, the Docker schema2 output format has no zstd layer media type, use --image-format=oci for zstd layers');

@@ -33,6 +33,7 @@ export class ImageSource {
     private readonly log: Log,
     private readonly folder: string,
     private readonly platform: Platform,
+    private readonly env: Readonly<Record<string, string | undefined>>,
   ) {}
 
   scratch(): Image {
@@ -85,9 +86,10 @@ export class ImageSource {
   }
 
   private mappedRegistries(registry: string): readonly string[] {
-    const mirrors = registry === 'index.docker.io' ? this.values.list('registry-mirror') : [];
-    const maps = this.values.list('registry-map').flatMap((map) => map.split(';')).flatMap((map) => {
-      const [from, to] = map.split('=');
+    const { KANIKO_REGISTRY_MIRROR: mirror, KANIKO_REGISTRY_MAP: map } = this.env;
+    const mirrors = registry === 'index.docker.io' ? [...this.values.list('registry-mirror'), ...(mirror ? [mirror] : [])] : [];
+    const maps = [...this.values.list('registry-map'), ...(map ? [map] : [])].flatMap((text) => text.split(';')).flatMap((text) => {
+      const [from, to] = text.split('=');
       return from === registry && to !== undefined ? [to] : [];
     });
     return [...maps, ...mirrors];

@@ -27,6 +27,8 @@ export interface StandInOptions {
   version?: ExecutorVersion;
   /** A bundle made before; made anew where left out. */
   bundle?: string;
+  /** Further variables, such as KANIKO_REGISTRY_MIRROR for images of Docker Hub. */
+  environment?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -44,7 +46,7 @@ export async function standInRootfs(folder: string, options: StandInOptions = {}
   }
   // What tells the executor that it is in a container.
   await writeFile(join(folder, '.dockerenv'), '');
-  return { rootfs: folder, config: standInConfig(options.version ?? 'v1.28.3', { RUN_IN_FOLDER: '1' }) };
+  return { rootfs: folder, config: standInConfig(options.version ?? 'v1.28.3', { RUN_IN_FOLDER: '1', ...options.environment }) };
 }
 
 /** The configuration of the stand-in's image: entry point and surroundings are those of the executor's own. */

@@ -1,7 +1,5 @@
-import { createHash } from 'node:crypto';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import { gzipSync } from 'node:zlib';
 import type { RegistryFaultRule } from '../../../rehearsal/registry/registryFault';
 import { startRegistry, type RegistryOptions, type RegistryServer } from '../../../rehearsal/registry/registryServer';
 
@@ -73,21 +71,4 @@ async function freeHost(): Promise<string> {
   const { port } = server.address() as AddressInfo;
   await new Promise((resolve) => server.close(resolve));
   return `127.0.0.1:${port}`;
-}
-
-/** Pushes an image of one layer, as any client does. @returns the layer's digest */
-export async function pushImage(registry: RegistryServer, repository: string, tag: string, tar: Buffer, image: object, headers: Record<string, string> = {}): Promise<string> {
-  const layer = gzipSync(tar);
-  const sha = (data: Buffer): string => `sha256:${createHash('sha256').update(data).digest('hex')}`;
-  const config = Buffer.from(JSON.stringify({ architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: [sha(tar)] }, ...image }));
-  for (const blob of [layer, config]) {
-    const answer = await fetch(`${registry.url}/v2/${repository}/blobs/uploads/?digest=${sha(blob)}`, { method: 'POST', headers, body: blob });
-    if (answer.status !== 201) throw new Error(`the registry answers ${answer.status} to a blob`);
-  }
-  const type = 'application/vnd.docker.distribution.manifest.v2+json';
-  const descriptor = (mediaType: string, data: Buffer): object => ({ mediaType, size: data.length, digest: sha(data) });
-  const manifest = { schemaVersion: 2, mediaType: type, config: descriptor('application/vnd.docker.container.image.v1+json', config), layers: [descriptor('application/vnd.docker.image.rootfs.diff.tar.gzip', layer)] };
-  const answer = await fetch(`${registry.url}/v2/${repository}/manifests/${tag}`, { method: 'PUT', headers: { ...headers, 'content-type': type }, body: JSON.stringify(manifest) });
-  if (answer.status !== 201) throw new Error(`the registry answers ${answer.status} to a manifest: ${await answer.text()}`);
-  return sha(layer);
 }

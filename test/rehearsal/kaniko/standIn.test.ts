@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { standInRootfs } from '../../../rehearsal/kaniko/standIn';
+import { addImage } from '../../../rehearsal/registry/addImage';
 import { registryImageStore } from '../../../rehearsal/registry/registryImageStore';
 import { startRegistry, type RegistryServer } from '../../../rehearsal/registry/registryServer';
 import { tarOf } from './recordedContext';
-import { pushImage } from './recordedRegistries';
 import type { RecordedFile } from './transcript';
 
 describe('the stand-in for the Kaniko executor, as a program in a folder of its own', function () {
@@ -58,6 +58,18 @@ describe('the stand-in for the Kaniko executor, as a program in a folder of its 
     }
   });
 
+  it('takes images of Docker Hub from the mirror that its environment names', async () => {
+    await addImage(registry.url, 'library/python', '3.12-slim', { config: { Cmd: ['python3'] } });
+    environment['KANIKO_REGISTRY_MIRROR'] = registry.host;
+    try {
+      const { code, output } = await build({ Dockerfile: 'FROM python:3.12-slim\nWORKDIR /srv\n' }, [`--destination=${registry.host}/team/python:1`]);
+      assert.equal(code, 0, output);
+      assert.match(output, new RegExp(`Retrieving image python:3.12-slim from mapped registry ${registry.host}`));
+    } finally {
+      delete environment['KANIKO_REGISTRY_MIRROR'];
+    }
+  });
+
   it('gives equal digests with --reproducible, and other ones without', async () => {
     const context = { Dockerfile: 'FROM scratch\nCOPY . /app/\n', 'sub/file': 'content' };
     const digests = [];
@@ -75,7 +87,7 @@ describe('the stand-in for the Kaniko executor, as a program in a folder of its 
   it('carries out the deletions of layers, and keeps absolute links inside', async () => {
     const store = registryImageStore(registry, ['registry.local']);
     try {
-      await pushImage(registry, 'team/base', '1', await tarOf({ 'etc/keep': 'k', 'etc/drop': 'd', 'opt/old': 'o', link: { symlink: '/etc/keep' } }, null), { config: {} });
+      await addImage(registry.url, 'team/base', '1', { tar: await tarOf({ 'etc/keep': 'k', 'etc/drop': 'd', 'opt/old': 'o', link: { symlink: '/etc/keep' } }, null), config: {} });
       const { code, output } = await build({ Dockerfile: `FROM ${registry.host}/team/base:1\nCOPY wh/ /\n`, 'wh/etc/.wh.drop': '', 'wh/opt/.wh..wh..opq': '', 'wh/opt/new': 'n' }, [`--destination=${registry.host}/team/derived:1`]);
       assert.equal(code, 0, output);
       const image = await store.resolve('registry.local/team/derived:1');
@@ -89,7 +101,7 @@ describe('the stand-in for the Kaniko executor, as a program in a folder of its 
   it('refuses an image whose layer reaches out of its folder', async () => {
     const store = registryImageStore(registry);
     try {
-      await pushImage(registry, 'team/evil', '1', await tarOf({ out: { symlink: '../..' }, 'out/evil': 'x' }, null), { config: {} });
+      await addImage(registry.url, 'team/evil', '1', { tar: await tarOf({ out: { symlink: '../..' }, 'out/evil': 'x' }, null), config: {} });
       await assert.rejects(async () => store.resolve(`${registry.host}/team/evil:1`), /the layer's entry out\/evil lies outside of the image/);
     } finally {
       await store.close();

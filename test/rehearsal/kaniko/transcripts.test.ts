@@ -3,12 +3,13 @@ import dns from 'node:dns';
 import { chrootRunner } from '../../../rehearsal/kaniko/commandRunner';
 import { baseLayer } from './baseImage';
 import { observedFacts, recordedFacts } from './observedRun';
-import { pushImage, RecordedRegistries } from './recordedRegistries';
+import { addImage } from '../../../rehearsal/registry/addImage';
+import { RecordedRegistries } from './recordedRegistries';
 import { readTranscripts, transcriptVersions, type Transcript } from './transcript';
 import { unfollowed } from './unfollowed';
 
 const folder = process.env['KANIKO_TRANSCRIPTS'];
-const base = { created: '1970-01-01T00:00:00Z', config: { Cmd: ['sh'], Env: ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'] }, history: [{ created_by: 'busybox' }] };
+const base = { config: { Cmd: ['sh'], Env: ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'] }, history: [{ created_by: 'busybox' }] };
 
 describe("the stand-in for the Kaniko executor, against recorded runs of the real one", function () {
   this.timeout(30_000);
@@ -25,9 +26,9 @@ describe("the stand-in for the Kaniko executor, against recorded runs of the rea
     registries = await RecordedRegistries.start();
     const layer = await baseLayer(readTranscripts(folder, '1.24.0'));
     hasShell = layer.hasShell;
-    baseDigest = await pushImage(registries.main, 'library/busybox', '1.35', layer.tar, base);
+    baseDigest = (await addImage(registries.main.url, 'library/busybox', '1.35', { ...base, tar: layer.tar })) ?? '';
     const authorization = `Basic ${Buffer.from('bob:s3cret').toString('base64')}`;
-    await pushImage(registries.server('AUTH_REGISTRY'), 'library/busybox', '1.35', layer.tar, base, { authorization });
+    await addImage(registries.server('AUTH_REGISTRY').url, 'library/busybox', '1.35', { ...base, tar: layer.tar }, { authorization });
     // As in the recordings: one name is known, all others get no answer.
     const lookup = ((name: string, options: { all?: boolean }, done: (error: Error | null, ...found: unknown[]) => void) => {
       if (name !== 'registry.test') return done(Object.assign(new Error(`getaddrinfo ENOTFOUND ${name}`), { code: 'ENOTFOUND' }));
