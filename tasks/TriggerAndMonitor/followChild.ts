@@ -3,8 +3,8 @@ import type { Child } from './child';
 import type { FollowEnd } from './childOutcome';
 
 const SHORTEST_POLL_MS = 2_000;
-/** A child that has run for a quarter of an hour may be noticed a minute late: looks get rarer by this share of its age. */
-const SHARE_OF_AGE = 1 / 15;
+/** Looks get rarer with the child's age, up to the longest interval: a tenth more of its time is hardly noticed. */
+const SHARE_OF_AGE = 1 / 10;
 
 /** The pause before the next look: short at first, longer for a child that takes long, never above the given longest. */
 export function pollDelay(ageMs: number, longestMs: number): number {
