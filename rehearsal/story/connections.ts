@@ -5,6 +5,7 @@ import { JobVariables } from '../agent/jobVariables';
 import { guidOf, type ServiceConnection } from '../agent/serviceConnection';
 import type { TaskSource } from '../agent/taskManifest';
 import { UsageError } from './commandLine';
+import type { Stage } from './stage';
 
 /** A service connection of the kind Kubeconfig. @param url of the cluster, as the connection's page shows it */
 export function kubeconfigConnection(name: string, kubeconfig: string, url: string): ServiceConnection {
@@ -44,15 +45,19 @@ export async function connectionFromFile(name: string, file: string): Promise<Se
   throw new UsageError(`${file} is neither a kubeconfig nor a service connection with type, url, scheme, authorization and data.`);
 }
 
-/** The names of connections to Kubernetes that the steps of a job ask for, those that exist already left out. */
-export async function missingKubernetesConnections(job: Job, tasks: TaskSource): Promise<string[]> {
+/**
+ * The names of connections that the steps of a job ask for, those that exist already left out.
+ *
+ * @param type of the connections, for example kubernetes
+ */
+export async function missingConnections(job: Job, tasks: TaskSource, type: string): Promise<string[]> {
   const variables = new JobVariables(job.variables);
   const known = new Set(job.connections.map(({ name }) => name.toLowerCase()));
   const missing = new Map<string, string>();
   for (const step of job.steps) {
     if (step.kind !== 'task') continue;
     const inputs = (await tasks(step.task))?.manifest.inputs ?? [];
-    for (const input of inputs.filter(({ type }) => type.toLowerCase() === 'connectedservice:kubernetes')) {
+    for (const input of inputs.filter((declared) => declared.type.toLowerCase() === `connectedservice:${type}`)) {
       const names = [input.name, ...(input.aliases ?? [])].map((name) => name.toLowerCase());
       const given = Object.entries(step.inputs).find(([name]) => names.includes(name.toLowerCase()))?.[1] ?? '';
       const name = variables.expand(given).trim();
@@ -60,6 +65,16 @@ export async function missingKubernetesConnections(job: Job, tasks: TaskSource):
     }
   }
   return [...missing.values()];
+}
+
+/** The connections that a job lacks: those to Kubernetes lead to the cluster of the stage, those to a registry to its registry. */
+export async function stageConnections(job: Job, tasks: TaskSource, { cluster, registry }: Stage): Promise<ServiceConnection[]> {
+  const clusters = await missingConnections(job, tasks, 'kubernetes');
+  const registries = await missingConnections(job, tasks, 'dockerregistry');
+  return [
+    ...clusters.map((name) => kubeconfigConnection(name, cluster.kubeconfig, cluster.url)),
+    ...registries.map((name) => registry.connection(name)),
+  ];
 }
 
 function parseObject(text: string): Record<string, unknown> | undefined {

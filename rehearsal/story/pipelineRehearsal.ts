@@ -2,13 +2,14 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
+import type { Job } from '../agent/job';
 import type { ServiceConnection } from '../agent/serviceConnection';
 import { taskFolder } from '../agent/taskManifest';
 import { readPipeline } from '../pipeline/parsePipeline';
 import { runPipeline } from '../pipeline/runPipeline';
 import { builtTasks } from './builtTasks';
 import { UsageError, type RehearseCommand } from './commandLine';
-import { connectionFromFile, kubeconfigConnection, missingKubernetesConnections } from './connections';
+import { connectionFromFile, missingConnections, stageConnections } from './connections';
 import { actsOf, problemsOf, type RehearsalReport } from './rehearsalReport';
 import { SAMPLE_IMAGE, SAMPLE_VERSIONS } from './sampleService';
 import { bothOrNone } from './sampleStory';
@@ -62,23 +63,24 @@ export async function rehearsePipeline(
   for (const note of pipeline.notes) printer.say(note);
   const building = command.tasks === undefined ? builtTasks(root) : Promise.resolve(taskFolder(command.tasks));
   const [tasks, stage] = kubeconfig === undefined ? await bothOrNone(building, openStage(root)) : [await building, undefined];
-  if (stage) printer.say(`${SAMPLE_IMAGE} ${SAMPLE_VERSIONS.before} is running there, ${SAMPLE_VERSIONS.good} and ${SAMPLE_VERSIONS.broken} can be pulled`);
+  if (stage) {
+    printer.say(`${SAMPLE_IMAGE} ${SAMPLE_VERSIONS.before} is running there, ${SAMPLE_VERSIONS.good} and ${SAMPLE_VERSIONS.broken} can be pulled`);
+    printer.say(`a registry is at ${stage.registry.server.host}; it has library/python:3.12-slim to build on, and connections to registries lead to it`);
+  }
 
   const workspace = stage ? join(stage.folder, 'job') : await mkdtemp(join(tmpdir(), 'release-guard-rehearsal-'));
   try {
-    const clusterConnection = async (missing: string): Promise<ServiceConnection> =>
-      kubeconfig === undefined
-        ? kubeconfigConnection(missing, stage?.cluster.kubeconfig ?? '', stage?.cluster.url ?? '')
-        : await connectionFromFile(missing, kubeconfig);
+    const missing = async (job: Job): Promise<ServiceConnection[]> => {
+      if (stage) return await stageConnections(job, tasks, stage);
+      const names = await missingConnections(job, tasks, 'kubernetes');
+      return await Promise.all(names.map((lacking) => connectionFromFile(lacking, kubeconfig ?? '')));
+    };
     const result = await runPipeline(
       pipeline,
       {
         hostType: command.hostType,
         variables: command.variables,
-        connections: async (job) => [
-          ...given,
-          ...(await Promise.all((await missingKubernetesConnections({ ...job, connections: given }, tasks)).map(clusterConnection))),
-        ],
+        connections: async (job) => [...given, ...(await missing({ ...job, connections: given }))],
       },
       {
         tasks,

@@ -39,6 +39,17 @@ export async function registerSampleImages(store: FolderImageStore, root: string
   }
 }
 
+/**
+ * Lays out the repository as it is at the commit of a version: the broken one has a fault that its unit tests miss.
+ *
+ * @returns the folder
+ */
+export async function layOutSources(root: string, folder: string, version: string): Promise<string> {
+  await copySources(join(root, 'samples/python-service'), join(folder, 'samples/python-service'));
+  if (version === SAMPLE_VERSIONS.broken) await copySources(join(root, 'samples/python-service-broken/app'), join(folder, 'samples/python-service/app'));
+  return folder;
+}
+
 /** Creates the sample's objects in an empty cluster and waits until the first version is available. */
 export async function deploySample(api: ClusterApi, root: string): Promise<void> {
   const { namespace, name } = SAMPLE_SERVICE;

@@ -2,10 +2,11 @@ import { join } from 'node:path';
 import { readPipeline } from '../pipeline/parsePipeline';
 import { runPipeline } from '../pipeline/runPipeline';
 import { builtTasks } from './builtTasks';
-import { kubeconfigConnection, missingKubernetesConnections } from './connections';
+import { stageConnections } from './connections';
 import { differencesOf, type Expectation } from './expectation';
+import { rehearseOrchestration } from './orchestration';
 import { actsOf, durationText, problemsOf, type Act, type RehearsalReport } from './rehearsalReport';
-import { SAMPLE_IMAGE, SAMPLE_SERVICE, SAMPLE_VERSIONS } from './sampleService';
+import { layOutSources, SAMPLE_IMAGE, SAMPLE_SERVICE, SAMPLE_VERSIONS } from './sampleService';
 import { servedVersion } from './servedVersion';
 import { openStage, type Stage } from './stage';
 import type { StoryPrinter } from './storyPrinter';
@@ -56,16 +57,16 @@ export async function sampleStory(root: string, printer: StoryPrinter, shutdown:
       shutdown.throwIfAborted();
       printer.heading(`${String(index + 1)}. ${title}`);
       const before = await served(stage);
+      const sources = await layOutSources(root, join(stage.folder, `sources-${String(index + 1)}`), version);
       const variables = [{ name: 'imageTag', value: version }, { name: 'Build.BuildId', value: String(index + 1) }];
-      const pipeline = readPipeline(join(root, PIPELINE), { variables, parameters: { buildImage: 'false' }, repository: root, otherRepositories: join(root, 'templates') });
+      const pipeline = readPipeline(join(root, PIPELINE), { variables, repository: root, otherRepositories: join(root, 'templates') });
       const result = await runPipeline(
         pipeline,
         {
           variables,
-          connections: async (job) =>
-            (await missingKubernetesConnections(job, tasks)).map((name) => kubeconfigConnection(name, stage.cluster.kubeconfig, stage.cluster.url)),
+          connections: (job) => stageConnections(job, tasks, stage),
         },
-        { tasks, sourcesDirectory: root, workspace: join(stage.folder, `run-${String(index + 1)}`), listener: printer, shutdown },
+        { tasks, sourcesDirectory: sources, workspace: join(stage.folder, `run-${String(index + 1)}`), listener: printer, shutdown },
       );
       shutdown.throwIfAborted();
       const after = await served(stage);
@@ -75,13 +76,25 @@ export async function sampleStory(root: string, printer: StoryPrinter, shutdown:
       for (const told of await actsOf(title, result)) {
         const act: Act = { ...told, served: { before, after, recorded } };
         acts.push(act);
-        differences.push(...differencesOf(act, expected));
+        differences.push(...differencesOf(act, expected), ...deployedOther(act));
       }
     }
+    printer.heading(`${String(ACTS.length + 1)}. An orchestration: a pipeline and a classic release, in a stand-in for Azure DevOps`);
+    const orchestration = await rehearseOrchestration(root, join(stage.folder, 'orchestration'), tasks, printer, shutdown);
+    acts.push(...orchestration.acts);
+    differences.push(...orchestration.differences);
     return { title: 'Release Guard: the rehearsal of the sample', startedAt, finishedAt: Date.now(), acts, differences };
   } finally {
     await stage.close();
   }
+}
+
+/** The image that was deployed has to be the one that was built, by its digest. */
+function deployedOther({ title, job }: Act): string[] {
+  const output = (step: string, name: string): string | undefined =>
+    job.runs.find((run) => run.step === step && run.phase === 'main')?.outputVariables[name];
+  const [built, deployed] = [output('build', 'image'), output('deploy', 'currentImage')];
+  return built !== undefined && built === deployed ? [] : [`${title}: it built ${built ?? 'no image'} and deployed ${deployed ?? 'none'}.`];
 }
 
 async function served({ api }: Stage): Promise<string> {

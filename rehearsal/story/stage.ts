@@ -3,13 +3,20 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { folderImageStore, startEmbeddedCluster, type EmbeddedCluster } from '../cluster/embeddedCluster';
+import { folderImageStore, startEmbeddedCluster, type EmbeddedCluster, type ImageStore } from '../cluster/embeddedCluster';
+import { standInRootfs } from '../kaniko/standIn';
+import { registryImageStore } from '../registry/registryImageStore';
 import { ClusterApi } from './clusterApi';
+import { startSampleRegistry, type SampleRegistry } from './sampleRegistry';
 import { deploySample, registerSampleImages } from './sampleService';
 
-/** An embedded cluster with the sample service on it, and a folder for what the rehearsal makes. */
+/** The executor that KanikoBuild@1 runs unless told otherwise; here a stand-in answers to its name. */
+const EXECUTOR = 'ghcr.io/osscontainertools/kaniko:v1.28.3';
+
+/** An embedded cluster with the sample service on it, a registry, and a folder for what the rehearsal makes. */
 export interface Stage {
   readonly cluster: EmbeddedCluster;
+  readonly registry: SampleRegistry;
   readonly api: ClusterApi;
   /** Gone after {@link close}. */
   readonly folder: string;
@@ -25,22 +32,35 @@ export interface Stage {
 export async function openStage(root: string): Promise<Stage> {
   await requirePython();
   const folder = await mkdtemp(join(tmpdir(), 'release-guard-rehearsal-'));
-  const images = folderImageStore();
-  await registerSampleImages(images, root, join(folder, 'images'));
-  const cluster = await startEmbeddedCluster({ images });
-  const api = new ClusterApi(cluster);
+  const closing: (() => unknown)[] = [() => rm(folder, { recursive: true, force: true })];
   const close = async (): Promise<void> => {
-    api.close();
-    await cluster.stop();
-    await rm(folder, { recursive: true, force: true });
+    for (const step of closing.splice(0).reverse()) await step();
   };
   try {
+    const registry = await startSampleRegistry();
+    closing.push(() => registry.server.stop());
+    const own = folderImageStore();
+    await registerSampleImages(own, root, join(folder, 'images'));
+    const { rootfs, config } = await standInRootfs(join(folder, 'executor'));
+    const mirror = ['--registry-mirror', registry.server.host];
+    own.add(EXECUTOR, { rootfs, config: { ...config, Entrypoint: [...(config.Entrypoint ?? []), ...mirror] } });
+    const pushed = registryImageStore(registry.server);
+    closing.push(() => pushed.close());
+    const cluster = await startEmbeddedCluster({ images: eitherStore(own, pushed) });
+    closing.push(() => cluster.stop());
+    const api = new ClusterApi(cluster);
+    closing.push(() => api.close());
     await deploySample(api, root);
+    return { cluster, registry, api, folder, close };
   } catch (error) {
     await close();
     throw error;
   }
-  return { cluster, api, folder, close };
+}
+
+/** Images of the first store, else of the second. */
+function eitherStore(first: ImageStore, second: ImageStore): ImageStore {
+  return { local: false, resolve: async (reference) => (await first.resolve(reference)) ?? (await second.resolve(reference)) };
 }
 
 async function requirePython(): Promise<void> {

@@ -44,11 +44,13 @@ describe('npm start', function () {
     return join(folder, 'p.yml');
   };
 
-  it('keeps the good version, finds the broken one out and takes it back', async () => {
+  it('builds, keeps the good version, finds the broken one out and takes it back, and runs others', async () => {
     const { code, output } = await rehearse([]);
     assert.equal(code, 0, output);
     assert.match(output, /served before: 1\.0\.0 {3}served after: 1\.1\.0 {3}release: verified/);
     assert.match(output, /served before: 1\.1\.0 {3}served after: 1\.1\.0 {3}release: rolledBack/);
+    assert.equal(output.match(/^ {2}Build and push the image +✔ Succeeded/gm)?.length, 2);
+    assert.match(output, /Triggered run [^]*Triggered release [^]*Roll it out +✔ Succeeded/);
     assert.match(output, /Everything went as it should/);
     const page = readFileSync(join(root, 'dist/rehearsal/index.html'), 'utf8');
     assert.match(page, /A broken version: address-service:1\.2\.0/);
@@ -63,6 +65,14 @@ describe('npm start', function () {
     assert.match(output, /Bash exited with code '3'/);
     assert.match(output, /Bash: skipped/);
     assert.ok(!output.includes('s3cret-value'));
+  });
+
+  it('rehearses stages with a build, and ends as the pipeline does', async () => {
+    const { code, output } = await rehearse(['templates/python/verified-stages.yml', '--var', 'imageTag=1.1.0']);
+    assert.equal(code, 0, output);
+    assert.match(output, /Test \/ Test and confirm\n/);
+    assert.match(output, /job Give back: skipped, as or\(failed\(\), canceled\(\)\) does not hold/);
+    assert.match(output, /Confirm the release +✔ Succeeded/);
   });
 
   it('rehearses the template with another image on the embedded cluster', async () => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { JobResult, RunResult } from '../../../rehearsal/agent/job';
 import { closingTable } from '../../../rehearsal/story/closingTable';
 import { UsageError } from '../../../rehearsal/story/commandLine';
-import { connectionFromFile, missingKubernetesConnections } from '../../../rehearsal/story/connections';
+import { connectionFromFile, missingConnections } from '../../../rehearsal/story/connections';
 import { differencesOf, type Expectation } from '../../../rehearsal/story/expectation';
 import { escapeHtml, htmlReport } from '../../../rehearsal/story/htmlReport';
 import { durationText, type Act } from '../../../rehearsal/story/rehearsalReport';
@@ -159,13 +159,14 @@ describe('a connection from a file', () => {
   it('is missing where a step names a cluster that is not given, also by alias and variable', async () => {
     const manifest = { id: 't', name: 'T', version: { Major: 1, Minor: 0, Patch: 0 }, inputs: [{ name: 'cluster', aliases: ['k'], type: 'connectedService:kubernetes' }] };
     const step = (name: string, inputs: Record<string, string>) => ({ kind: 'task', task: 'T@1', name, displayName: name, inputs }) as const;
-    const missing = await missingKubernetesConnections(
+    const missing = await missingConnections(
       {
         name: 'J', hostType: 'build', variables: [{ name: 'where', value: 'prod' }],
         connections: [{ id: 'i', name: 'Given', type: 'kubernetes', url: '', scheme: '', authorization: {}, data: {} }],
         steps: [step('a', { K: '$(where)' }), step('b', { cluster: 'given' }), step('c', { cluster: 'PROD' }), step('d', {})],
       },
       () => Promise.resolve({ directory: '', manifest }),
+      'kubernetes',
     );
     assert.deepEqual(missing.map((name) => name.toLowerCase()), ['prod']);
   });
