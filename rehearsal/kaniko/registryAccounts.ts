@@ -17,8 +17,7 @@ export class RegistryAccounts {
   ) {
     const folder = surroundings.env['DOCKER_CONFIG'] ?? '/kaniko/.docker';
     this.shownAs = join(folder, 'config.json');
-    // A mounted folder may be named by where it really lies.
-    this.file = folder.startsWith(surroundings.root) ? this.shownAs : placeOf(surroundings, this.shownAs);
+    this.file = placeOf(surroundings, this.shownAs);
     if (surroundings.root !== '/' && this.shownAs.startsWith(surroundings.root)) this.shownAs = this.shownAs.slice(surroundings.root.length);
   }
 

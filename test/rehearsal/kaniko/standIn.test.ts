@@ -58,6 +58,13 @@ describe('the stand-in for the Kaniko executor, as a program in a folder of its 
     }
   });
 
+  it('writes the digest where the embedded cluster has mapped its path to', async () => {
+    const mapped = join(folder, 'dev/mapped-log');
+    const { code, output } = await build({ Dockerfile: 'FROM scratch\nLABEL a=b\n' }, ['--no-push', `--digest-file=${mapped}`]);
+    assert.equal(code, 0, output);
+    assert.match(await readFile(mapped, 'utf8'), /^sha256:[0-9a-f]{64}$/);
+  });
+
   it('takes images of Docker Hub from the mirror that its environment names', async () => {
     await addImage(registry.url, 'library/python', '3.12-slim', { config: { Cmd: ['python3'] } });
     environment['KANIKO_REGISTRY_MIRROR'] = registry.host;
