@@ -27,7 +27,7 @@ export async function sweepBuild(agent: Agent, signal: AbortSignal): Promise<Tas
     });
     for (const pod of pods.items) await removeBuild(client, namespace, pod.metadata.name, signal);
     const count = pods.items.length;
-    return { result: 'Succeeded', message: count === 0 ? 'The build has left nothing behind.' : `Deleted ${count} build ${count === 1 ? 'pod' : 'pods'} that were left behind.` };
+    return { result: 'Succeeded', message: count === 0 ? 'The build has left nothing behind.' : `Deleted ${count} build ${count === 1 ? 'pod that was' : 'pods that were'} left behind.` };
   } finally {
     client.close();
   }

@@ -10,8 +10,6 @@ export interface ContainerPlace {
   env: Record<string, string>;
   /** Where volumes are mounted; paths below are mapped wherever they are written out. */
   mounts: readonly string[];
-  /** Files of the node that stand at a path of the container: path → file. */
-  files: ReadonlyMap<string, string>;
 }
 
 /** The command cannot be started, in the words of the container runtime. */
@@ -53,10 +51,8 @@ function executable(file: string, { root, env }: ContainerPlace): string {
 }
 
 /** `/app/x`, or the path in `--config=/app/x`, where it exists in the container's file system or lies in a volume. */
-function mapWord(word: string, { root, mounts, files }: ContainerPlace): string {
+function mapWord(word: string, { root, mounts }: ContainerPlace): string {
   const [, option = '', path = ''] = /^(--?[\w.-]+=)?(\/.+)$/s.exec(word) ?? [];
-  const file = files.get(path);
-  if (file !== undefined) return option + file;
   return path && (isBelow(path, mounts) || existsSync(join(root, path))) ? option + join(root, path) : word;
 }
 

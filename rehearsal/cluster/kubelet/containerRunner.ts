@@ -311,18 +311,26 @@ export class ContainerRunner {
     const { container, host } = this;
     const env = containerEnvironment(container, { ...host.environment, image: config.Env ?? [], hostPort: (port) => host.hostPort(port) });
     await mkdir(host.folder, { recursive: true });
-    const root = await mountedRoot(container, rootfs, host.volumes, join(host.folder, `root-${this.runs++}`));
-    const terminationFile = join(host.folder, `termination-log-${this.runs}`);
+    const run = this.runs++;
+    const words = commandOf(container, config);
+    const terminationFile = join(host.folder, `termination-log-${run}`);
     await writeFile(terminationFile, '');
+    const mounts = [...(container.volumeMounts ?? [])];
+    const volumes = new Map(host.volumes);
+    const messagePath = container.terminationMessagePath ?? '/dev/termination-log';
+    // A view of its own only for those who name the file: most containers can run right in the image's folder.
+    if (words.some((word) => word.includes(messagePath))) {
+      mounts.push({ name: terminationFile, mountPath: messagePath });
+      volumes.set(terminationFile, terminationFile);
+    }
+    const root = await mountedRoot({ ...container, volumeMounts: mounts }, rootfs, volumes, join(host.folder, `root-${run}`));
     const place: ContainerPlace = {
       root,
       env: { HOSTNAME: host.pod.metadata.name, HOME: host.folder, TMPDIR: host.folder, ...env, PATH: searchPath(root, config) },
-      mounts: (container.volumeMounts ?? []).map(({ mountPath }) => mountPath),
-      files: new Map([[container.terminationMessagePath ?? '/dev/termination-log', terminationFile]]),
+      mounts: mounts.map(({ mountPath }) => mountPath),
     };
     const cwd = join(root, container.workingDir ?? config.WorkingDir ?? '/');
     if (!existsSync(cwd)) throw new StartFailure(container.workingDir ?? '', `chdir to cwd ("${container.workingDir ?? config.WorkingDir ?? '/'}") set in config.json failed: no such file or directory`);
-    const words = commandOf(container, config);
     const command = resolveCommand(words, place);
     const log = new ContainerLog();
     this.previousLog = this.log;
