@@ -3,12 +3,14 @@ import type { RunVerdict } from '../core/azureDevOps/buildVerdict';
 import { releasePage, type Releases } from '../core/azureDevOps/releases';
 import { environmentToStart, releaseVerdict, targetedEnvironments } from '../core/azureDevOps/releaseVerdict';
 import type { Release, ReleaseEnvironment, ReleaseTask } from '../core/azureDevOps/restTypes';
+import type { Clock } from '../core/time/clock';
 import { MOST_LINES, MOST_LOGS, TAIL_LINES, withoutTime, type Child, type LogWish } from './child';
 
 export interface ChildReleaseOptions extends LogWish {
   readonly agent: Agent;
   readonly releases: Releases;
   readonly core: string;
+  readonly clock: Clock;
   /** Names of the stages it was made for; undefined for whatever starts by itself. */
   readonly environments: readonly string[] | undefined;
 }
@@ -19,6 +21,9 @@ interface PlacedTask {
   readonly environment: number;
   readonly phase: number;
 }
+
+const ABANDON_ATTEMPTS = 8;
+const ABANDON_PAUSE_MS = 400;
 
 const WORDS: Readonly<Record<string, string>> = { inProgress: 'in progress', partiallySucceeded: 'partially succeeded', rejected: 'failed', notStarted: 'not started' };
 
@@ -80,16 +85,21 @@ export class ChildRelease implements Child {
 
   /** Cancels what is at work, then abandons the release, so that nothing that waits for it starts later. */
   async cancel(signal: AbortSignal): Promise<void> {
-    const { releases, agent } = this.options;
+    const { releases, agent, clock } = this.options;
     const comment = 'Canceled together with the job that created the release';
     const environments = (await releases.release(this.id, signal)).environments ?? [];
     const active = environments.filter(({ status }) => status === 'inProgress' || status === 'queued' || status === 'scheduled');
     await Promise.all(active.map(({ id = 0 }) => releases.setEnvironment(this.id, id, 'canceled', comment, signal)));
-    try {
-      await releases.abandon(this.id, comment, signal);
-    } catch (error) {
-      if (active.length === 0) throw error;
-      agent.debug(error instanceof Error ? error.message : String(error));
+    // The service refuses it as long as a canceled stage is still stopping.
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await releases.abandon(this.id, comment, signal);
+      } catch (error) {
+        if (active.length === 0) throw error;
+        agent.debug(error instanceof Error ? error.message : String(error));
+        if (attempt === ABANDON_ATTEMPTS || signal.aborted) return;
+      }
+      await clock.sleep(ABANDON_PAUSE_MS, signal);
     }
   }
 

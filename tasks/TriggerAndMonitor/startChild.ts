@@ -47,7 +47,7 @@ export function childOf(reference: ChildReference & { readonly id: number }, { a
   const core = client.urls.core;
   const { showLog } = inputs;
   if (reference.type === 'release') {
-    return new ChildRelease({ id: reference.id }, { agent, releases: new Releases(client, project), core, environments: undefined, showLog });
+    return new ChildRelease({ id: reference.id }, { agent, releases: new Releases(client, project), core, clock, environments: undefined, showLog });
   }
   return new ChildBuild({ id: reference.id }, { agent, builds: new Builds(client, project), core, clock, showLog });
 }
@@ -106,7 +106,7 @@ async function startRelease(starting: Starting, target: ReleaseTarget): Promise<
     return (await releases.createdSince(id, since)).find(({ description }) => description?.includes(mark));
   };
   const release = await explaining(releases, id, 'release', signal, () => triggerOnce({ create: () => releases.create(request), find }, clock, { signal }));
-  return new ChildRelease(release, { agent, releases, core: client.urls.core, environments: target.environments, showLog: inputs.showLog });
+  return new ChildRelease(release, { agent, releases, core: client.urls.core, clock, environments: target.environments, showLog: inputs.showLog });
 }
 
 async function explaining<T>(definitions: Definitions, id: number, type: 'pipeline' | 'build' | 'release', signal: AbortSignal, work: () => Promise<T>): Promise<T> {

@@ -267,7 +267,7 @@ describe('TriggerAndMonitor as the agent runs it', function () {
     });
 
     it('cancels a release and keeps what follows from starting', async () => {
-      simulator.addReleaseDefinition({ name: 'shop', environments: [{ name: 'test', phases: phases(endless) }, { name: 'prod', phases: phases(quick) }] });
+      simulator.addReleaseDefinition({ name: 'shop', environments: [{ name: 'test', cancelDelay: 700, phases: phases(endless) }, { name: 'prod', phases: phases(quick) }] });
       const { main, took } = await cancelAfter(/^test: in progress/, { targetType: 'release', definition: 'shop' });
       assert.equal(main.result, 'Canceled');
       assert.ok(took < 7_000, `${took} ms`);
