@@ -123,6 +123,11 @@ describe('a run of a pipeline', function () {
     assert.equal(result.result, 'Canceled');
   });
 
+  it('runs a container job here, where the death of a step by a signal counts as success', async () => {
+    const steps = '\n  - bash: kill -9 $$\n';
+    assert.deepEqual(results(await run(jobs(['A', 'container: python:3.12', steps], ['B', '', steps]))), ['A=Succeeded', 'B=Failed']);
+  });
+
   it('lets given variables win over those of every level, and knows its number', async () => {
     const yaml = `name: $(Build.DefinitionName)-$(where)-r$(Rev:rr)\nvariables: { where: file }\njobs:\n- job: A\n  variables: { where: job, own: $(where) }\n  steps:\n  - script: echo $(where) $(own) $(Build.BuildNumber) $(Build.BuildId)\n`;
     const result = await run(yaml, { variables: [{ name: 'where', value: 'given' }, { name: 'Build.BuildId', value: '7' }] });

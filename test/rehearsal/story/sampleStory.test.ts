@@ -67,13 +67,19 @@ describe('npm start', function () {
     assert.ok(!output.includes('s3cret-value'));
   });
 
-  it('rehearses stages with a build, and ends as the pipeline does', async () => {
-    const { code, output } = await rehearse(['templates/python/verified-stages.yml', '--var', 'imageTag=1.1.0']);
-    assert.equal(code, 0, output);
-    assert.match(output, /Test \/ Test and confirm\n/);
-    assert.match(output, /job Give back: skipped, as or\(failed\(\), canceled\(\)\) does not hold/);
-    assert.match(output, /Confirm the release +✔ Succeeded/);
-  });
+  for (const [file, job, settled] of [
+    ['deployment-job.yml', /Deploy: postRouteTraffic\n/, /Confirm the release +✔ Succeeded/],
+    ['verified-stages.yml', /Test \/ Test and confirm\n/, /job Give back: skipped, as or\(failed\(\), canceled\(\)\) does not hold/],
+  ] as const) {
+    it(`rehearses ${file} with a build, which hands its image on by its digest`, async () => {
+      const { code, output } = await rehearse([`templates/python/${file}`, '--var', 'imageTag=1.1.0']);
+      assert.equal(code, 0, output);
+      assert.match(output, job);
+      assert.match(output, settled);
+      assert.match(output, /deployment\/address-service runs 127\.0\.0\.1:\d+\/address-service@sha256:[0-9a-f]{64}/);
+      assert.match(output, /Confirm the release +✔ Succeeded/);
+    });
+  }
 
   it('rehearses the template with another image on the embedded cluster', async () => {
     const { code, output } = await rehearse(['templates/python/guarded-deploy.yml', '--parameter', 'buildImage=false', '--var', 'imageTag=1.1.0', '--host-type', 'release']);
