@@ -41,9 +41,7 @@ export async function openStage(root: string): Promise<Stage> {
     closing.push(() => registry.server.stop());
     const own = folderImageStore();
     await registerSampleImages(own, root, join(folder, 'images'));
-    const { rootfs, config } = await standInRootfs(join(folder, 'executor'));
-    const mirror = ['--registry-mirror', registry.server.host];
-    own.add(EXECUTOR, { rootfs, config: { ...config, Entrypoint: [...(config.Entrypoint ?? []), ...mirror] } });
+    own.add(EXECUTOR, await standInRootfs(join(folder, 'executor'), { environment: { KANIKO_REGISTRY_MIRROR: registry.server.host } }));
     const pushed = registryImageStore(registry.server);
     closing.push(() => pushed.close());
     const cluster = await startEmbeddedCluster({ images: eitherStore(own, pushed) });
