@@ -112,6 +112,11 @@ async function archive(makeImage: string, python: Python, version: string, sourc
   return target;
 }
 
+/** This machine's Python as the file system of a base image. */
+export async function layOutPython(rootfs: string): Promise<void> {
+  await layOut(rootfs, await findPython(), []);
+}
+
 /** Parts of the standard library that no service needs. */
 const leftOut = new Set(['test', 'tests', 'idlelib', 'tkinter', 'turtledemo', 'ensurepip', 'lib2to3', 'site-packages', 'dist-packages', '__pycache__', 'pydoc_data']);
 
