@@ -11,7 +11,7 @@ import { buildLabels } from './buildLabels';
 import type { ContextEntry } from './contextArchive';
 import { executorFailure } from './executorFailure';
 import { readInputs, type KanikoInputs } from './inputs';
-import { BrokenUploadError, runBuildPod, type BuildEnd } from './runBuildPod';
+import type { BuildEnd } from './runBuildPod';
 
 /** A broken upload is tried again with a fresh pod this often. */
 const ATTEMPTS = 3;
@@ -34,6 +34,7 @@ export async function kanikoBuild(agent: Agent, signal: AbortSignal): Promise<Ta
 async function buildWithRetries(agent: Agent, client: KubernetesClient, namespace: string, inputs: KanikoInputs, entries: readonly ContextEntry[], signal: AbortSignal): Promise<BuildEnd> {
   const size = entries.reduce((sum, entry) => sum + entry.size, 0);
   const credentials = readCredentials(agent, inputs);
+  const { BrokenUploadError, runBuildPod } = await import('./runBuildPod');
   if (inputs.login && credentials && !hasLogin(credentials, inputs.registry)) {
     agent.warning(`The image goes to ${inputs.registry}, but 'registryServiceConnection' logs in to ${inputs.login.host}: the push will be refused unless ${inputs.registry} takes it from anybody.`);
   }

@@ -59,7 +59,8 @@ export async function runBuildPod(agent: Agent, client: KubernetesClient, reques
   });
   try {
     await createSecret(client, request, pod);
-    const states = containerStates(client, pod, signal);
+    agent.info(`Waiting for the pod ${settings.name} to run.`);
+    const states = containerStates(client, pod, signal, (why) => agent.info(`It does not run yet: ${why}.`));
     await states.running;
     const stdin = await attachWhileRunning(client, request, states);
     const log: string[] = [];
@@ -113,8 +114,11 @@ interface ContainerStates {
   hasEnded(): boolean;
 }
 
-/** Follows the pod and turns its states into promises. */
-function containerStates(client: KubernetesClient, created: Pod, signal: AbortSignal): ContainerStates {
+/**
+ * Follows the pod and turns its states into promises.
+ * @param delayed is told why the pod does not run yet, once for each reason
+ */
+function containerStates(client: KubernetesClient, created: Pod, signal: AbortSignal, delayed: (why: string) => void): ContainerStates {
   const namespace = created.metadata.namespace ?? '';
   const uid = created.metadata.uid ?? '';
   let ended = false;
@@ -157,6 +161,7 @@ function containerStates(client: KubernetesClient, created: Pod, signal: AbortSi
     if (suspectReason === verdict.reason) return;
     clearTimeout(suspectTimer);
     suspectReason = verdict.reason;
+    delayed(`${verdict.reason}: ${verdict.message}`);
     suspectTimer = setTimeout(() => fail(cannotStart(created, verdict.reason, verdict.message)), verdict.forMs);
   };
 
@@ -212,15 +217,18 @@ async function attachWhileRunning(client: KubernetesClient, { namespace, setting
 }
 
 async function upload(agent: Agent, stdin: AttachedStdin, request: BuildRequest, states: ContainerStates): Promise<void> {
+  let total = 0;
   let told = 0;
   const sent = (bytes: number) => {
+    total = bytes;
     if (bytes - told < PROGRESS_STEP_BYTES) return;
     told = bytes;
     agent.info(`Sent ${Math.round(bytes / 1024 / 1024)} MiB of the context.`);
   };
   const archive = contextArchive(request.entries);
+  const sending = stdin.send(archive, sent).then(() => agent.info(`The context was sent: ${total} bytes.`));
   try {
-    await Promise.race([stdin.send(archive, sent), states.terminated]);
+    await Promise.race([sending, states.terminated]);
   } catch (error) {
     if (request.signal.aborted || error instanceof UserError) throw error;
     // An executor that fails early closes its input: then its own words are the better error.
