@@ -5,7 +5,6 @@ import { cancelChild } from './cancelChild';
 import type { Child } from './child';
 import { finishDecision } from './finishDecision';
 import { readInputs, type TriggerInputs } from './inputs';
-import type { TaskEnvironment } from './jobSecrets';
 import { stepMemory, type ChildReference } from './stepMemory';
 
 const CANCEL_MS = 60_000;
@@ -13,13 +12,13 @@ const CANCEL_MS = 60_000;
 const LOOK_BACK_MS = 24 * 3_600_000;
 
 /** The task's post-job process: cancels a child that the main process could not cancel. */
-export async function finishChild(agent: Agent, signal: AbortSignal, environment: TaskEnvironment, clock: Clock = systemClock): Promise<TaskOutcome> {
+export async function finishChild(agent: Agent, signal: AbortSignal, clock: Clock = systemClock): Promise<TaskOutcome> {
   const memory = stepMemory(agent);
   const reference = memory.child();
   // Without a child there is nothing to do, whatever the inputs are: they may be what made the main process fail.
   const early = finishDecision({ child: reference, settled: memory.settled(), cancelChildOnCancel: true });
   if (early.kind === 'nothing' || !reference) return nothing(early.kind === 'nothing' ? early.why : '');
-  const inputs = await readInputs(agent, environment);
+  const inputs = await readInputs(agent);
   const decision = finishDecision({ child: reference, settled: memory.settled(), cancelChildOnCancel: inputs.cancelChildOnCancel });
   if (decision.kind === 'nothing') return nothing(decision.why);
   const { openClient } = await import('./openClient');

@@ -3,7 +3,6 @@ import { TaskInputs } from '../core/agent/taskInputs';
 import { UserError } from '../core/agent/userError';
 import { readConnection, type ConnectionInputs } from './connection';
 import { fallbackValue } from './fallbackVariables';
-import type { TaskEnvironment } from './jobSecrets';
 import { readMapping } from './mappingInput';
 import manifest from './task.json';
 
@@ -67,9 +66,9 @@ const RESOURCE_KINDS = ['builds', 'containers', 'packages', 'pipelines', 'reposi
 const LONGEST_POLL_MS = 600_000;
 
 /** Reads and checks all inputs. @throws UserError naming the first one that is not valid */
-export async function readInputs(agent: Agent, environment: TaskEnvironment): Promise<TriggerInputs> {
-  const inputs = new TaskInputs(withFallbacks(agent, environment), manifest);
-  const target = await readTarget(inputs, environment.secrets);
+export async function readInputs(agent: Agent): Promise<TriggerInputs> {
+  const inputs = new TaskInputs(withFallbacks(agent), manifest);
+  const target = await readTarget(inputs, agent.secretValues.filter((value) => value.length > 2));
   const own = {
     organizationUrl: resolved(inputs, 'organizationUrl'),
     project: resolved(inputs, 'project'),
@@ -93,9 +92,9 @@ export async function readInputs(agent: Agent, environment: TaskEnvironment): Pr
  * The agent, with variables that stand in for an input that is empty or has its default value: the agent does not tell a
  * default from a value.
  */
-function withFallbacks(agent: Agent, environment: TaskEnvironment): Agent {
+function withFallbacks(agent: Agent): Agent {
   const defaults = new Map<string, string>(manifest.inputs.map((input) => [input.name, input.defaultValue]));
-  const given = (name: string) => agent.variable(name) ?? (environment.variables[name] || environment.variables[name.toUpperCase()] || undefined);
+  const given = (name: string) => agent.variable(name) ?? agent.environment(name) ?? agent.environment(name.toUpperCase());
   const input = (name: string) => {
     const value = agent.input(name);
     if (value && value !== defaults.get(name)) return value;

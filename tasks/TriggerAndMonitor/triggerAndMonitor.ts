@@ -11,20 +11,19 @@ import type { Child } from './child';
 import { childOutcome } from './childOutcome';
 import { followChild } from './followChild';
 import { readInputs, type TriggerInputs } from './inputs';
-import type { TaskEnvironment } from './jobSecrets';
 import { stepMemory, type StepMemory } from './stepMemory';
 
 /** After a cancel the agent gives 7.5 s: so long an answer to the trigger is waited for, to know what to cancel. */
 const LAST_ANSWER_MS = 2_500;
 
 /** The task's main process. */
-export async function triggerAndMonitor(agent: Agent, signal: AbortSignal, environment: TaskEnvironment, clock: Clock = systemClock): Promise<TaskOutcome> {
+export async function triggerAndMonitor(agent: Agent, signal: AbortSignal, clock: Clock = systemClock): Promise<TaskOutcome> {
   const memory = stepMemory(agent);
   // A retry of the step starts a child of its own.
   if (memory.settled()) memory.rememberSettled(false);
   const progress: Progress = { outcome: 'notTriggered' };
   try {
-    const inputs = await readInputs(agent, environment);
+    const inputs = await readInputs(agent);
     const { openClient } = await import('./openClient');
     const client = openClient(agent, inputs.connection, clock);
     try {

@@ -22,6 +22,8 @@ export interface Agent {
   input(name: string): string | undefined;
   /** The value of a pipeline variable such as `Build.BuildId`; undefined where it is absent or empty. */
   variable(name: string): string | undefined;
+  /** A variable that the step's `env` sets, by its exact name; undefined where it is absent or empty. */
+  environment(name: string): string | undefined;
   /** The service connection with this id; undefined where the agent gave none, as for a step of a fork's pull request. */
   serviceConnection(id: string): ServiceConnection | undefined;
   /** The proxy that the agent uses for this address, and the private CA it trusts. */

@@ -37,6 +37,7 @@ export function pipelineAgent(): Agent {
 
     input: (name) => read(() => lib.getInput(name))?.trim() ?? emptyInput(name),
     variable,
+    environment: (name) => process.env[name] || undefined,
     serviceConnection: (id) => read(() => serviceConnection(lib, id)),
     network: (url) => read(() => network(lib, url)),
     secretValues: secrets,

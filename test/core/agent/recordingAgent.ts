@@ -8,6 +8,7 @@ export interface RecordingAgentOptions {
   connections?: ServiceConnection[];
   network?: AgentNetwork;
   secretValues?: string[];
+  environment?: Record<string, string | undefined>;
   tempDirectory?: string;
   workingDirectory?: string;
 }
@@ -68,6 +69,9 @@ export class RecordingAgent implements Agent {
   variable(name: string): string | undefined {
     const wanted = name.toLowerCase();
     return Object.entries(this.options.variables ?? {}).find(([key]) => key.toLowerCase() === wanted)?.[1];
+  }
+  environment(name: string): string | undefined {
+    return this.options.environment?.[name] || undefined;
   }
   serviceConnection(id: string): ServiceConnection | undefined {
     return this.options.connections?.find((connection) => connection.id === id);

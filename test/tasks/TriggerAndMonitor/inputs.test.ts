@@ -15,9 +15,9 @@ interface Given {
 }
 
 function agentFor(inputs: Record<string, string>, given: Given = {}): RecordingAgent {
-  return new RecordingAgent({ inputs, variables: { ...OWN, ...given.variables }, connections: [PAT, { ...PAT, id: 'c2', scheme: 'Token', authorization: {} }] });
+  return new RecordingAgent({ inputs, variables: { ...OWN, ...given.variables }, connections: [PAT, { ...PAT, id: 'c2', scheme: 'Token', authorization: {} }], environment: given.environment ?? {}, secretValues: given.secrets ?? [] });
 }
-const read = (inputs: Record<string, string>, given: Given = {}) => readInputs(agentFor(inputs, given), { variables: given.environment ?? {}, secrets: given.secrets ?? [] });
+const read = (inputs: Record<string, string>, given: Given = {}) => readInputs(agentFor(inputs, given));
 
 describe('the inputs of TriggerAndMonitor', () => {
   it('have the defaults of task.json and this run', async () => {
@@ -72,7 +72,7 @@ describe('the inputs of TriggerAndMonitor', () => {
 
   it('take organization and token from a service connection, and mask the token', async () => {
     const agent = agentFor({ ...GOOD, serviceConnection: 'c1', project: 'tools' });
-    const { connection } = await readInputs(agent, { variables: {}, secrets: [] });
+    const { connection } = await readInputs(agent);
     assert.deepEqual([connection.urls.core, connection.project, connection.credentials.scheme, connection.credentials.token], ['https://fabrikam.visualstudio.com', 'tools', 'basic', 'the-pat']);
     assert.deepEqual(agent.secrets, ['the-pat']);
   });
