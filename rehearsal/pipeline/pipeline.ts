@@ -56,8 +56,7 @@ export interface PipelineDeploymentJob extends PipelineJobSettings {
 }
 
 /** The lifecycle hooks of a deployment job: each is a job of its own on the agent. */
-export const HOOKS = ['preDeploy', 'deploy', 'routeTraffic', 'postRouteTraffic', 'onFailure', 'onSuccess'] as const;
-export type Hook = (typeof HOOKS)[number];
+export type Hook = 'preDeploy' | 'deploy' | 'routeTraffic' | 'postRouteTraffic' | 'onFailure' | 'onSuccess';
 
 export type PipelineStep = PipelineTaskStep | PipelineScriptStep | PipelineCheckout;
 

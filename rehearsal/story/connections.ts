@@ -8,7 +8,7 @@ import { UsageError } from './commandLine';
 import type { Stage } from './stage';
 
 /** A service connection of the kind Kubeconfig. @param url of the cluster, as the connection's page shows it */
-export function kubeconfigConnection(name: string, kubeconfig: string, url: string): ServiceConnection {
+function kubeconfigConnection(name: string, kubeconfig: string, url: string): ServiceConnection {
   return {
     id: guidOf(`connection ${name.toLowerCase()}`),
     name,

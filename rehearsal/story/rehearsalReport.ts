@@ -44,7 +44,7 @@ export function problemsOf({ stages }: PipelineResult): string[] {
 const SUMMARY = 'Distributedtask.Core.Summary';
 
 /** Reads what the runs of a job uploaded for the run's page, before the job's files are gone. */
-export async function readSummaries({ runs }: JobResult): Promise<Map<string, string>> {
+async function readSummaries({ runs }: JobResult): Promise<Map<string, string>> {
   const texts = new Map<string, string>();
   for (const { type, file } of runs.flatMap(({ attachments }) => attachments)) {
     if (type === SUMMARY && file !== undefined) texts.set(file, await readFile(file, 'utf8'));
