@@ -144,11 +144,14 @@ function writeHeader(archive: Pack, header: Headers): Promise<void> {
 
 function writeFile(archive: Pack, header: Headers, entry: ContextEntry): Promise<void> {
   return new Promise((resolve, reject) => {
-    const target = archive.entry(header, (error) => (error ? reject(changed(entry, error)) : resolve()));
+    let readError: Error | undefined;
     // A file that grows meanwhile is cut at the size that the header tells.
     const source = entry.size === 0 ? Readable.from([]) : fs.createReadStream(entry.absolute, { end: entry.size - 1 });
+    source.once('error', (error: Error) => (readError = error));
+    const fail = (error: Error) => reject(readError ? unreadable(entry.name, readError) : changed(entry, error));
+    const target = archive.entry(header, (error) => (error ? fail(error) : resolve()));
     pipeline(source, target, (error) => {
-      if (error) reject(unreadable(entry.name, error));
+      if (error) fail(error);
     });
   });
 }
