@@ -25,7 +25,7 @@ export default tseslint.config(
     plugins: { boundaries },
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     settings: {
-      'import/resolver': { typescript: { alwaysTryTypes: true } },
+      'import/resolver': { node: { extensions: ['.ts', '.js', '.json'] } },
       'boundaries/root-path': import.meta.dirname,
       'boundaries/include': ['tasks/**/*', 'rehearsal/**/*', 'scripts/**/*', 'test/**/*'],
       'boundaries/dependency-nodes': ['import', 'dynamic-import', 'require', 'export'],
