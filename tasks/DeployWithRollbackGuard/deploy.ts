@@ -56,9 +56,7 @@ async function release(workload: GuardedWorkload, inputs: DeployInputs, waited: 
 
 /** Refuses what cannot be deployed, before anything is changed. */
 function checkWorkload(live: Deployment, inputs: DeployInputs, workload: GuardedWorkload): Container {
-  if (live.spec.paused) {
-    throw new UserError(`${workload.name} in namespace '${workload.namespace}' is paused, so nothing would be rolled out`, `Run \`kubectl rollout resume ${workload.name}\` first.`);
-  }
+  workload.refusePaused(live);
   const { containers } = live.spec.template.spec;
   const names = containers.map((container) => container.name).join(', ');
   if (inputs.container === undefined) {
@@ -111,7 +109,7 @@ async function change(
     );
   } catch (error) {
     await store.update(record.number, (current) => ({ ...current, state: 'failed', failureReason: 'the change was refused' }), signal);
-    if (isFailedGuard(error) && (await somebodyElseChanged(workload, live))) return undefined;
+    if (isFailedGuard(error) && (await workload.changedSince(live))) return undefined;
     throw error;
   }
   for (const other of plan.supersedes) {
@@ -124,11 +122,6 @@ async function change(
   }
   await store.update(record.number, (current) => ({ ...current, applied: { ...current.applied, template: changed.spec.template } }), signal);
   return changed;
-}
-
-async function somebodyElseChanged(workload: GuardedWorkload, live: Deployment): Promise<boolean> {
-  const now = await workload.find();
-  return now?.metadata.resourceVersion !== live.metadata.resourceVersion;
 }
 
 async function guardRollout(workload: GuardedWorkload, inputs: DeployInputs, record: ReleaseRecord, before: Deployment, changed: Deployment): Promise<TaskOutcome> {

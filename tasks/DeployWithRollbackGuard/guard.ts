@@ -1,8 +1,10 @@
 import type { Agent, TaskOutcome } from '../core/agent/agent';
 import { deploy } from './deploy';
 import { GuardedWorkload } from './guardedWorkload';
-import { readInputs, type DeployInputs, type GuardInputs } from './inputs';
+import { readInputs, type DeployInputs, type GuardInputs, type RollbackInputs } from './inputs';
+import { returnTo } from './returnTo';
 import { confirmRun, rollBackRun } from './settleRelease';
+import { showStatus } from './showStatus';
 
 /** The task's main process. */
 export async function guard(agent: Agent, signal: AbortSignal): Promise<TaskOutcome> {
@@ -15,13 +17,17 @@ export async function guard(agent: Agent, signal: AbortSignal): Promise<TaskOutc
   }
 }
 
-function act(workload: GuardedWorkload, inputs: GuardInputs | DeployInputs): Promise<TaskOutcome> {
+function act(workload: GuardedWorkload, inputs: GuardInputs): Promise<TaskOutcome> {
   switch (inputs.action) {
     case 'deploy':
       return deploy(workload, inputs as DeployInputs);
-    case 'rollback':
-      return rollBackRun(workload);
+    case 'rollback': {
+      const { to } = inputs as RollbackInputs;
+      return to === undefined ? rollBackRun(workload) : returnTo(workload, to);
+    }
     case 'confirm':
       return confirmRun(workload);
+    case 'status':
+      return showStatus(workload);
   }
 }

@@ -67,6 +67,18 @@ export class GuardedWorkload {
     );
   }
 
+  /** @throws UserError where the Deployment is paused: a change of it would not be rolled out */
+  refusePaused(live: Deployment): void {
+    if (live.spec.paused) {
+      throw new UserError(`${this.name} in namespace '${this.namespace}' is paused, so nothing would be rolled out`, `Run \`kubectl rollout resume ${this.name}\` first.`);
+    }
+  }
+
+  async changedSince(live: Deployment): Promise<boolean> {
+    const now = await this.find();
+    return now?.metadata.resourceVersion !== live.metadata.resourceVersion;
+  }
+
   /** Does something while no other run can work on the same release. */
   async locked<T>(work: () => Promise<T>): Promise<T> {
     const lease = await this.lock();

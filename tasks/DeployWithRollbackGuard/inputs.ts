@@ -11,7 +11,7 @@ export type OnUnverified = 'wait' | 'takeOver' | 'fail';
 
 /** What all actions need. */
 export interface GuardInputs {
-  readonly action: 'deploy' | 'rollback' | 'confirm';
+  readonly action: 'deploy' | 'rollback' | 'confirm' | 'status';
   readonly connection: ServiceConnection | undefined;
   /** Undefined where the cluster's own default is to be used. */
   readonly namespace: string | undefined;
@@ -33,15 +33,21 @@ export interface DeployInputs extends GuardInputs {
   readonly historyLimit: number;
 }
 
+export interface RollbackInputs extends GuardInputs {
+  readonly action: 'rollback';
+  /** The release to return to, or the last verified state before what runs now; undefined for that before this run's deploy. */
+  readonly to: number | 'previous' | undefined;
+}
+
 const OBJECT_NAME = /^[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?$/;
 /** A release's name becomes a label's value, and those end at 63 characters. */
 const RELEASE_NAME = /^[a-z0-9](?:[-a-z0-9.]{0,61}[a-z0-9])?$/;
 const NAMESPACE = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/;
 
 /** Reads and checks all inputs of the task; nothing has been changed when it throws. */
-export function readInputs(agent: Agent): GuardInputs | DeployInputs {
+export function readInputs(agent: Agent): GuardInputs | DeployInputs | RollbackInputs {
   const inputs = new TaskInputs(agent, manifest);
-  const action = inputs.oneOf('action', ['deploy', 'rollback', 'confirm'] as const);
+  const action = inputs.oneOf('action', ['deploy', 'rollback', 'confirm', 'status'] as const);
   const workload = readWorkload(inputs);
   const common = {
     connection: inputs.connection('kubernetesServiceConnection'),
@@ -56,11 +62,15 @@ export function readInputs(agent: Agent): GuardInputs | DeployInputs {
       crashLoopRestarts: inputs.integer('crashLoopRestarts', { min: 1 }),
     },
   };
+  const to = readRollbackTarget(inputs);
+  if (to !== undefined && action !== 'rollback') {
+    throw new UserError(`Input 'to' contradicts 'action: ${action}', which returns to nothing`, "Remove 'to', or set 'action: rollback'.");
+  }
   if (action !== 'deploy') {
     if (inputs.optional('image') !== undefined) {
       throw new UserError(`Input 'image' contradicts 'action: ${action}', which deploys nothing`, "Remove 'image', or set 'action: deploy'.");
     }
-    return { action, ...common };
+    return action === 'rollback' ? { action, ...common, to } : { action, ...common };
   }
   const rollbackOn = inputs.oneOf('rollbackOn', ['jobFailure', 'jobIssues', 'rolloutFailure', 'never'] as const);
   const verifiedBy = inputs.oneOf('verifiedBy', ['job', 'confirm'] as const);
@@ -80,6 +90,13 @@ export function readInputs(agent: Agent): GuardInputs | DeployInputs {
     onUnverified: inputs.oneOf('onUnverified', ['wait', 'takeOver', 'fail'] as const),
     historyLimit: inputs.integer('historyLimit', { min: 1, max: 1000 }),
   };
+}
+
+function readRollbackTarget(inputs: TaskInputs): number | 'previous' | undefined {
+  const to = inputs.optional('to')?.toLowerCase();
+  if (to === undefined || to === 'previous') return to;
+  if (!/^[1-9]\d{0,9}$/.test(to)) throw inputs.invalid('to', `it is '${to}'`, "Set it to previous or to a release's number, as `action: status` shows them.");
+  return Number(to);
 }
 
 function readWorkload(inputs: TaskInputs): string {

@@ -37,13 +37,13 @@ export interface ReleaseRequest {
  * @param live the workload as it is now
  */
 export function releasePlan(records: readonly ReleaseRecord[], live: Deployment, request: ReleaseRequest): ReleasePlan {
-  const ofThisObject = records.filter((record) => record.workload.uid === live.metadata.uid);
   const liveImages = templateImages(live.spec.template);
-  const origin = ofThisObject.findLast((record) => containsImages(liveImages, record.applied.images));
-  const isOthers = origin !== undefined && isOpen(origin) && origin.run.key !== request.runKey;
+  const origin = releaseOf(live, records);
+  const isGood = origin !== undefined && (origin.state === 'verified' || isUnfinishedReturn(origin));
+  const isOthers = origin !== undefined && isOpen(origin) && !isGood && origin.run.key !== request.runKey;
   if (isOthers && request.onUnverified !== 'takeOver' && !request.waited) return { kind: 'unverified', by: origin };
 
-  const inherits = origin !== undefined && origin.state !== 'verified' ? origin : undefined;
+  const inherits = isGood ? undefined : origin;
   const names = [...new Set([...Object.keys(inherits?.applied.images ?? {}), ...Object.keys(request.changes)])];
   const template = inherits?.target.template ?? live.spec.template;
   const open = records.filter(isOpen);
@@ -56,6 +56,17 @@ export function releasePlan(records: readonly ReleaseRecord[], live: Deployment,
     supersedes: open.filter((record) => record === origin),
     abandoned: open.filter((record) => record !== origin),
   };
+}
+
+/** The latest release of this very object whose images run now; undefined where somebody else chose what runs. */
+export function releaseOf(live: Deployment, records: readonly ReleaseRecord[]): ReleaseRecord | undefined {
+  const images = templateImages(live.spec.template);
+  return records.findLast((record) => record.workload.uid === live.metadata.uid && containsImages(images, record.applied.images));
+}
+
+/** What a rollback to an earlier release put there was verified before, also where that rollback did not come to its end. */
+function isUnfinishedReturn(record: ReleaseRecord): boolean {
+  return record.rollback !== undefined && record.state !== 'rolledBack';
 }
 
 /** What a rollback has to do, seen from what runs now. */
@@ -101,16 +112,16 @@ export function imagePatch(live: Deployment, images: Readonly<Record<string, str
   });
 }
 
-function templateImages(template: PodTemplate): Record<string, string> {
+export function templateImages(template: PodTemplate): Record<string, string> {
   return Object.fromEntries(template.spec.containers.map((container) => [container.name, container.image ?? '']));
 }
 
 /** Those of the names that are there. */
-function pick(images: Readonly<Record<string, string>>, names: readonly string[]): Record<string, string> {
+export function pick(images: Readonly<Record<string, string>>, names: readonly string[]): Record<string, string> {
   return Object.fromEntries(Object.entries(images).filter(([name]) => names.includes(name)));
 }
 
-function containsImages(live: Readonly<Record<string, string>>, images: Readonly<Record<string, string>>): boolean {
+export function containsImages(live: Readonly<Record<string, string>>, images: Readonly<Record<string, string>>): boolean {
   return Object.entries(images).every(([name, image]) => live[name] === image);
 }
 

@@ -31,9 +31,23 @@ export interface ReleaseRecord {
   readonly target: WorkloadState;
   /** The release that `target` was verified by; undefined where nothing had been recorded before. */
   readonly targetNumber?: number;
-  /** The release that took over, where the state is `superseded`. */
+  /** The release that took over (state `superseded`), or that returned to an earlier one (state `rolledBack`). */
   readonly supersededBy?: number;
   readonly failureReason?: string;
+  /** Only where the release returned to an earlier one (`action: rollback` with `to`) instead of deploying something. */
+  readonly rollback?: RollbackOrigin;
+}
+
+/** What a rollback to an earlier release left, and who asked for it. */
+export interface RollbackOrigin {
+  /** What ran before. */
+  readonly images: Readonly<Record<string, string>>;
+  /** The release that had put it there; absent where none had. */
+  readonly from?: number;
+  /** The release whose verified state was put back; absent where that state is older than all records. */
+  readonly to?: number;
+  /** The step of the run: a retry of it finds its own rollback and goes no further back. */
+  readonly step: string;
 }
 
 export const RECORD_TYPE = 'release-guard/record';

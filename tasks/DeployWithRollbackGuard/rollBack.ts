@@ -13,6 +13,8 @@ export interface RollbackEnd {
   /** In one sentence, for the step's message. */
   readonly message: string;
   readonly currentImage: string;
+  /** Why what was put back does not become available, where the outcome is rollbackFailed for that. */
+  readonly failureReason?: string;
 }
 
 export const REPLICA_FAILURE_GRACE_MS = 15_000;
@@ -46,7 +48,8 @@ export async function rollBack(workload: GuardedWorkload, record: ReleaseRecord,
         return { outcome: 'nothingToRollBackTo', message: `${workload.name} ran ${target} before as well, so there is nothing to return to.`, currentImage: target };
       case 'alreadyBack':
         agent.info(`${workload.name} runs ${target} again already.`);
-        return awaitTarget(workload, record, live as Deployment, live as Deployment, timeoutMs);
+        await close(workload, record, 'rolledBack');
+        return awaitAvailable(workload, target, live as Deployment, live as Deployment, timeoutMs);
       case 'patch': {
         agent.section(`Rolling ${workload.name} back to ${target}`);
         const before = live as Deployment;
@@ -58,7 +61,8 @@ export async function rollBack(workload: GuardedWorkload, record: ReleaseRecord,
               return now && rollbackPlan(record, now).kind === 'alreadyBack' ? now : undefined;
             },
           );
-          return await awaitTarget(workload, record, before, changed, timeoutMs);
+          await close(workload, record, 'rolledBack');
+          return await awaitAvailable(workload, target, before, changed, timeoutMs);
         } catch (error) {
           // A test in the patch failed: somebody changed the object between the look and the patch. Look again.
           if (!isFailedGuard(error)) throw error;
@@ -73,9 +77,8 @@ export function isFailedGuard(error: unknown): boolean {
   return error instanceof ApiError && (error.status === 422 || error.status === 409);
 }
 
-async function awaitTarget(workload: GuardedWorkload, record: ReleaseRecord, before: Deployment, changed: Deployment, timeoutMs: number): Promise<RollbackEnd> {
-  const target = imageList(record.target.images);
-  await close(workload, record, 'rolledBack');
+/** Waits until what was put back is available; where it is not, says why in the log. */
+export async function awaitAvailable(workload: GuardedWorkload, target: string, before: Deployment, changed: Deployment, timeoutMs: number): Promise<RollbackEnd> {
   const end = await watchRollout(workload.client, {
     deployment: changed,
     staleProgressing: condition(before, 'Progressing'),
@@ -89,10 +92,12 @@ async function awaitTarget(workload: GuardedWorkload, record: ReleaseRecord, bef
   const { reason, message, pod, container } = end.verdict;
   const subject = { workload: workload.name, namespace: workload.namespace, reason, message, pod, container, pods: end.pods };
   workload.agent.group('The rollback failed', await diagnose(workload.client, subject, workload.signal));
+  const why = failureReason(end.verdict);
   return {
     outcome: 'rollbackFailed',
-    message: `${workload.name} was set back to ${target}, but that does not become available: ${failureReason(end.verdict)}.`,
+    message: `${workload.name} was set back to ${target}, but that does not become available: ${why}.`,
     currentImage: target,
+    failureReason: why,
   };
 }
 

@@ -42,7 +42,7 @@ export async function confirmRun(workload: GuardedWorkload): Promise<TaskOutcome
 
 async function latestOfRun(workload: GuardedWorkload, fits: (record: ReleaseRecord) => boolean): Promise<ReleaseRecord | undefined> {
   const records = await workload.store.list(workload.signal);
-  const ofRun = records.filter((record) => record.run.key === workload.run.key && record.workload.name === workload.inputs.workload);
+  const ofRun = records.filter((record) => record.run.key === workload.run.key && !record.rollback && record.workload.name === workload.inputs.workload);
   const latest = ofRun.at(-1);
   return latest && fits(latest) ? latest : undefined;
 }

@@ -235,6 +235,64 @@ export function guardContract(name: string, start: () => Promise<GuardCluster>):
       await assertRestored();
     });
 
+    it('shows the recorded releases with action: status, and changes nothing', async () => {
+      const status: TaskStep = { ...deployStep(''), inputs: { ...deployStep('').inputs, image: '', action: 'status' } };
+      const empty = await run([status]);
+      assert.equal(empty.result, 'Succeeded', logOf(empty));
+      assert.match(logOf(empty), /No release of 'address-service' is recorded\./);
+      assert.deepEqual(runOf(empty, 'deploy').outputVariables, { currentImage: cluster.images.before, outcome: 'nothingRecorded' });
+
+      const deployed = await run([deployStep(cluster.images.good)]);
+      assert.equal(deployed.result, 'Succeeded', logOf(deployed));
+      const failed = await run([deployStep(cluster.images.broken), { kind: 'script', name: 'gate', displayName: 'Gate', script: 'exit 1' }]);
+      assert.equal(runOf(failed, 'deploy').result, 'Succeeded', logOf(failed));
+      const versions = async () => (await client.list<KubernetesObject>(resourcePath('secrets', { namespace }))).items.map(({ metadata }) => `${metadata.name} ${metadata.resourceVersion}`);
+      const before = [await versions(), (await live()).spec.template];
+      const shown = await run([status]);
+      assert.equal(shown.result, 'Succeeded', logOf(shown));
+      assert.deepEqual(runOf(shown, 'deploy').outputVariables, { currentImage: cluster.images.good, outcome: 'rolledBack', releaseNumber: '2' });
+      const rows = runOf(shown, 'deploy').lines.map(({ text }) => text).filter((text) => /^[* ] +\d/.test(text));
+      assert.equal(rows.length, 2, logOf(shown));
+      assert.match(rows[0] ?? '', /^\* +1 .* \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ .* verified/);
+      assert.match(rows[1] ?? '', /^ +2 .* rolledBack/);
+      assert.deepEqual([await versions(), (await live()).spec.template], before);
+      await assertNothingHeld();
+    });
+
+    it('returns to the previous verified version, whoever deployed it, and to a release by its number', async () => {
+      const back = (to: string): TaskStep => ({ ...deployStep(''), inputs: { ...deployStep('').inputs, image: '', action: 'rollback', to } });
+      const by = (id: string) => ({ variables: [{ name: 'Build.BuildId', value: id }] });
+      for (const [id, image] of [['A', cluster.images.good], ['B', cluster.images.broken]] as const) {
+        const deployed = await run([deployStep(image)], by(id));
+        assert.equal(deployed.result, 'Succeeded', logOf(deployed));
+      }
+      const previous = await run([back('previous')], by('C'));
+      assert.equal(previous.result, 'Succeeded', logOf(previous));
+      assert.deepEqual(runOf(previous, 'deploy').outputVariables, { outcome: 'rolledBack', releaseNumber: '3', previousImage: cluster.images.good, currentImage: cluster.images.good });
+      assert.equal(await servedVersion(client, namespace), tagOf(cluster.images.good));
+      assert.deepEqual(await states(), ['verified', 'rolledBack', 'verified']);
+
+      const again = await run([back('previous')], by('C'));
+      assert.equal(again.result, 'Succeeded', logOf(again));
+      assert.equal((await records()).length, 3, 'a retry of the step goes no further back');
+
+      const bad = await run([back('2')], by('D'));
+      assert.equal(bad.result, 'Failed');
+      assert.deepEqual(
+        runOf(bad, 'deploy').issues.map(({ message }) => message),
+        ['deployment/address-service cannot be rolled back to release 2: release 2 is rolledBack, and only verified ones are returned to. Verified are: 1, 3.'],
+      );
+
+      const first = await run([back('previous')], by('D'));
+      assert.equal(first.result, 'Succeeded', logOf(first));
+      await assertRestored();
+      const forth = await run([back('1')], by('E'));
+      assert.equal(forth.result, 'Succeeded', logOf(forth));
+      assert.equal(await servedVersion(client, namespace), tagOf(cluster.images.good));
+      assert.deepEqual(await states(), ['verified', 'rolledBack', 'rolledBack', 'rolledBack', 'verified']);
+      await assertNothingHeld();
+    });
+
     it('never returns to a version that was not verified: B takes over from A with A’s target', async () => {
       const a = await run([deployStep(cluster.images.broken, { verifiedBy: 'confirm' })], { variables: [{ name: 'Build.BuildId', value: 'A' }] });
       assert.equal(a.result, 'Succeeded', logOf(a));

@@ -9,32 +9,10 @@ import {
   type PostJobSituation,
   type ReleaseRequest,
 } from '../../../tasks/DeployWithRollbackGuard/releaseDecision';
-import type { ReleaseRecord, ReleaseState } from '../../../tasks/DeployWithRollbackGuard/releaseRecord';
+import type { ReleaseRecord } from '../../../tasks/DeployWithRollbackGuard/releaseRecord';
+import { deployment, record } from './sampleRelease';
 
 const UID = 'uid-1';
-
-function deployment(images: Record<string, string>, more: { uid?: string; env?: string } = {}): Deployment {
-  const containers = Object.entries(images).map(([name, image]) => ({ name, image, ...(more.env ? { env: [{ name: 'MODE', value: more.env }] } : {}) }));
-  return {
-    metadata: { name: 'web', namespace: 'shop', uid: more.uid ?? UID },
-    spec: { selector: { matchLabels: { app: 'web' } }, template: { metadata: { labels: { app: 'web' } }, spec: { containers } } },
-  };
-}
-
-function record(number: number, state: ReleaseState, applied: Record<string, string>, target: Record<string, string>, more: { run?: string; uid?: string } = {}): ReleaseRecord {
-  return {
-    schema: 1,
-    release: 'web',
-    number,
-    state,
-    run: { key: more.run ?? 'run-a', hostType: 'build', organization: '', project: '', pipeline: 'web', name: more.run ?? 'run-a', attempt: 1, stage: '', job: '', url: undefined },
-    createdAt: '2026-01-01T00:00:00Z',
-    updatedAt: '2026-01-01T00:00:00Z',
-    workload: { kind: 'Deployment', namespace: 'shop', name: 'web', uid: more.uid ?? UID },
-    applied: { images: applied, template: deployment(applied).spec.template },
-    target: { images: target, template: deployment(target).spec.template },
-  };
-}
 
 const request = (more: Partial<ReleaseRequest> = {}): ReleaseRequest => ({ runKey: 'run-b', changes: { app: 'v3' }, onUnverified: 'wait', waited: false, ...more });
 
@@ -109,6 +87,15 @@ describe('releasePlan', () => {
     const plan = targetOf([record(4, 'applied', { app: 'v2' }, { app: 'v1' }, { uid: 'uid-0' })], deployment({ app: 'v2' }));
     assert.deepEqual(plan.target.images, { app: 'v2' });
   });
+
+  for (const state of ['deploying', 'failed', 'superseded'] as const) {
+    it(`returns to what a rollback to an earlier release put there, also where that is ${state}: it was verified before`, () => {
+      const back = record(6, state, { app: 'v1' }, { app: 'v0' }, { rollback: { images: { app: 'v2' }, from: 5, to: 4, step: 's' } });
+      const plan = targetOf([back], deployment({ app: 'v1' }));
+      assert.deepEqual(plan.target.images, { app: 'v1' });
+      assert.equal(plan.targetNumber, 6);
+    });
+  }
 
   it('answers for the containers of a release it takes over from, besides its own', () => {
     const live = deployment({ app: 'a2', sidecar: 's1' });
