@@ -1,5 +1,5 @@
 import { handleWhen, retry, type IRetryBackoffContext, ExponentialBackoff } from 'cockatiel';
-import { abortReason } from '../time/clock';
+import { abortReason, systemClock } from '../time/clock';
 import { ApiError, ConnectionError, isPassing, type ApiStatus } from './apiError';
 import type { KubernetesList, KubernetesObject } from './objects';
 import type { Transport, TransportResponse } from './transport';
@@ -162,13 +162,16 @@ function askedPause(error: unknown): number {
 }
 
 const PASSING_STATUSES = new Set([500, 502, 503, 504]);
+/** A deletion that was carried out finds nothing the second time. */
+const REPEATABLE = new Set(['GET', 'DELETE']);
 
 /**
- * 429 is sent before a request is looked at. What may have been carried out is sent again only if it changes nothing.
+ * 429 is sent before a request is looked at. What may have been carried out is sent again only if that changes nothing
+ * more.
  */
 function isRetriable(error: unknown, method: string): boolean {
-  if (error instanceof ApiError) return error.status === 429 || (PASSING_STATUSES.has(error.status) && method === 'GET');
-  if (error instanceof ConnectionError) return isPassing(error) && (method === 'GET' || !error.sent);
+  if (error instanceof ApiError) return error.status === 429 || (PASSING_STATUSES.has(error.status) && REPEATABLE.has(method));
+  if (error instanceof ConnectionError) return isPassing(error) && (REPEATABLE.has(method) || !error.sent);
   return false;
 }
 
@@ -180,10 +183,10 @@ export function mayHaveHappened(error: unknown): boolean {
 
 /**
  * Sends a change and, where its answer was lost, finds out by reading whether it was carried out, before it sends it
- * again.
+ * again: at once the first time, then with growing pauses, some 20 s in all.
  * @param applied gives the changed object where the change is seen to have been carried out, else undefined
  */
-export async function settleMutation<T>(send: () => Promise<T>, applied: () => Promise<T | undefined>, attempts = 5): Promise<T> {
+export async function settleMutation<T>(send: () => Promise<T>, applied: () => Promise<T | undefined>, attempts = 12): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await send();
@@ -192,6 +195,8 @@ export async function settleMutation<T>(send: () => Promise<T>, applied: () => P
       const found = await applied();
       if (found !== undefined) return found;
       if (attempt === attempts) throw error;
+      // Short enough for a task that is canceled meanwhile: the next attempt tells it.
+      if (attempt > 1) await systemClock.sleep(Math.min(2_500, 100 * 2 ** attempt) * (0.6 + 0.4 * Math.random()));
     }
   }
 }

@@ -72,6 +72,7 @@ export function likelyCause(reason: string): string {
       return 'the new pods start but do not become ready; look at the readiness probe.';
     case 'Deleted':
     case 'Recreated':
+    case 'Replaced':
       return 'somebody else, or another pipeline, works on the same object.';
     default:
       return 'see the message, events and log lines.';

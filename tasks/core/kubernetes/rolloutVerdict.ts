@@ -12,6 +12,8 @@ export interface RolloutState {
 
 export interface RolloutExpectation {
   readonly uid: string;
+  /** What the change set, by container. Once other images are wanted, whatever is rolled out is not this change. */
+  readonly images: Readonly<Record<string, string>>;
   /** The Progressing condition from before the change: what it says then is not about this rollout. */
   readonly staleProgressing: Condition | undefined;
   /** How long refused pods (quota, an admission webhook) are borne, in milliseconds. */
@@ -46,6 +48,8 @@ export function rolloutVerdict(state: RolloutState, expected: RolloutExpectation
   if (!deployment) return failed('Deleted', 'it was deleted while its rollout was watched', NO_COUNTS);
   const counts = rolloutCounts(deployment);
   if (deployment.metadata.uid !== expected.uid) return failed('Recreated', 'it was deleted and created anew by somebody else', counts);
+  const others = replacedImages(deployment, expected.images);
+  if (others.length > 0) return failed('Replaced', `somebody else set ${others.join(', ')} while its rollout was watched`, counts);
   if ((deployment.status?.observedGeneration ?? 0) < (deployment.metadata.generation ?? 0)) {
     return { kind: 'progressing', message: '', counts };
   }
@@ -76,6 +80,11 @@ const NO_COUNTS: RolloutCounts = { desired: 0, updated: 0, ready: 0, available: 
 
 function failed(reason: string, message: string, counts: RolloutCounts) {
   return { kind: 'failed' as const, reason, message, counts };
+}
+
+function replacedImages(deployment: Deployment, expected: Readonly<Record<string, string>>): string[] {
+  const { containers } = deployment.spec.template.spec;
+  return containers.filter(({ name, image }) => (expected[name] ?? image) !== image).map(({ image }) => image ?? '');
 }
 
 function rolloutCounts(deployment: Deployment): RolloutCounts {

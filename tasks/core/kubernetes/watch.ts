@@ -10,6 +10,8 @@ export interface WatchOptions {
   readonly signal: AbortSignal;
   /** Where the collection was known to be before; without it the collection is listed first. */
   readonly resume?: { readonly items: readonly KubernetesObject[]; readonly resourceVersion: string };
+  /** Called with false when a watch has ended, so that what is known may be outdated, and with true once it goes on. */
+  readonly upToDate?: (yes: boolean) => void;
 }
 
 type WatchLine<T> = { type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR'; object: T & { code?: number; message?: string; reason?: string } };
@@ -47,7 +49,7 @@ export async function observe<T extends KubernetesObject>(
         refill(list.items, list.metadata?.resourceVersion);
       }
       const began = performance.now();
-      const lines = watchLines<T>(client, path, { ...selectors, resourceVersion }, signal);
+      const lines = watchLines<T>(client, path, { ...selectors, resourceVersion }, signal, () => options.upToDate?.(true));
       for await (const { type, object } of lines) {
         if (type === 'ERROR') throw new ApiError(object.code ?? 500, object.reason ?? '', object.message ?? '', `watch ${path}`);
         resourceVersion = object.metadata.resourceVersion ?? resourceVersion;
@@ -56,10 +58,12 @@ export async function observe<T extends KubernetesObject>(
         else items.set(keyOf(object), object);
         changed([...items.values()]);
       }
+      options.upToDate?.(false);
       // Something between us and the server may end each watch at once.
       if (performance.now() - began < RESTART_PAUSE_MS) await pause(signal);
     } catch (error) {
       if (signal.aborted) return;
+      options.upToDate?.(false);
       if (error instanceof ApiError && (error.status === 410 || error.reason === 'Expired')) {
         resourceVersion = undefined;
         continue;
@@ -85,12 +89,14 @@ async function* watchLines<T>(
   path: string,
   selectors: Record<string, string | undefined>,
   signal: AbortSignal,
+  opened: () => void,
 ): AsyncGenerator<WatchLine<T>> {
   const { transport } = client;
   const { watchRenewal, watchSilence } = transport.timings;
   const pinged = transport.detectsDeadConnections;
   const query = { ...selectors, watch: true, allowWatchBookmarks: true, ...(pinged ? {} : { timeoutSeconds: Math.ceil(watchRenewal / 1000) }) };
   const { body } = await client.stream(path, { query, signal });
+  opened();
   const silence = pinged ? undefined : setTimeout(() => body.destroy(), watchSilence);
   const broken = (why: string, cause: unknown) => new ConnectionError(transport.server, 'ECONNRESET', why, true, { cause });
   try {

@@ -34,7 +34,8 @@ export interface RolloutEnd {
 export async function watchRollout(client: KubernetesClient, options: RolloutWatchOptions): Promise<RolloutEnd> {
   const { deployment: changed, graces } = options;
   const namespace = changed.metadata.namespace ?? '';
-  const expected = { uid: changed.metadata.uid ?? '', staleProgressing: options.staleProgressing, replicaFailureGraceMs: options.replicaFailureGraceMs };
+  const images = Object.fromEntries(changed.spec.template.spec.containers.map(({ name, image }) => [name, image ?? '']));
+  const expected = { uid: changed.metadata.uid ?? '', images, staleProgressing: options.staleProgressing, replicaFailureGraceMs: options.replicaFailureGraceMs };
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
 
@@ -45,6 +46,8 @@ export async function watchRollout(client: KubernetesClient, options: RolloutWat
   const firstSeen = new Map<string, number>();
   let shown = '';
   let timer: NodeJS.Timeout | undefined;
+  const interrupted = new Set<string>();
+  let caughtUpAt = -Infinity;
 
   try {
     return await new Promise<RolloutEnd>((resolve, reject) => {
@@ -55,13 +58,23 @@ export async function watchRollout(client: KubernetesClient, options: RolloutWat
         const now = performance.now();
         const since = firstSeen.get(key) ?? now;
         firstSeen.set(key, since);
-        if (now - since >= forMs) return true;
-        callAgain(since + forMs - now);
+        // Cut off from the server, or only just back, nobody knows whether the state still lasts.
+        const due = interrupted.size > 0 ? Infinity : Math.max(since + forMs, caughtUpAt);
+        if (now >= due) return true;
+        callAgain(due - now);
         return false;
       };
       const callAgain = (inMs: number) => {
         clearTimeout(timer);
         timer = setTimeout(evaluate, Math.min(inMs, options.timeoutMs - (performance.now() - started)) + 1);
+      };
+
+      const noteSight = (resource: string, upToDate: boolean) => {
+        if (!upToDate) interrupted.add(resource);
+        else if (interrupted.delete(resource)) {
+          caughtUpAt = performance.now() + CATCH_UP_MS;
+          evaluate();
+        }
       };
 
       const judge = (pod: Pod): PodVerdict => {
@@ -105,7 +118,7 @@ export async function watchRollout(client: KubernetesClient, options: RolloutWat
       callAgain(options.timeoutMs);
       const labelSelector = selectorText(changed.spec.selector);
       const follow = <T extends Deployment | ReplicaSet | Pod>(resource: 'deployments' | 'replicasets' | 'pods', selectors: object, take: (items: readonly T[]) => void) =>
-        observe<T>(client, resourcePath(resource, { namespace }), { ...selectors, signal }, (items) => {
+        observe<T>(client, resourcePath(resource, { namespace }), { ...selectors, signal, upToDate: (yes) => noteSight(resource, yes) }, (items) => {
           take(items);
           evaluate();
         }).catch(reject);
@@ -125,6 +138,9 @@ export async function watchRollout(client: KubernetesClient, options: RolloutWat
     stop.abort(new Error('the rollout watch is over'));
   }
 }
+
+/** What has changed while a watch was cut off arrives within this time after it goes on. */
+const CATCH_UP_MS = 1_000;
 
 /** ErrImagePull and ImagePullBackOff alternate while the same pull fails: one grace counts for both. */
 function graceKey(reason: string): string {

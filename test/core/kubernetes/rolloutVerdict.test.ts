@@ -8,9 +8,9 @@ const deadline = (lastUpdateTime: string): Condition => ({ type: 'Progressing', 
 const refused: Condition = { type: 'ReplicaFailure', status: 'True', reason: 'FailedCreate', message: 'pods "web-" is forbidden: exceeded quota' };
 const counts = (updatedReplicas: number, replicas: number, availableReplicas: number) => ({ updatedReplicas, replicas, availableReplicas, readyReplicas: availableReplicas });
 
-function judge(object: Deployment | undefined, more: { pods?: ReturnType<typeof pod>[]; verdicts?: [string, PodVerdict][]; stale?: Condition } = {}): RolloutVerdict {
+function judge(object: Deployment | undefined, more: { pods?: ReturnType<typeof pod>[]; verdicts?: [string, PodVerdict][]; stale?: Condition; images?: Record<string, string> } = {}): RolloutVerdict {
   const state = { deployment: object, replicaSets: [replicaSet('rs-old', 'app:1'), replicaSet('rs-new', 'app:2')], pods: more.pods ?? [] };
-  return rolloutVerdict(state, { uid: 'dep', staleProgressing: more.stale, replicaFailureGraceMs: 20_000 }, new Map(more.verdicts ?? []));
+  return rolloutVerdict(state, { uid: 'dep', images: more.images ?? {}, staleProgressing: more.stale, replicaFailureGraceMs: 20_000 }, new Map(more.verdicts ?? []));
 }
 
 const fatal: PodVerdict = { kind: 'fatal', reason: 'CrashLoopBackOff', message: 'it ended with exit code 1', container: 'app' };
@@ -19,6 +19,8 @@ const oldPod = pod({}, { name: 'web-0', uid: 'pod-0', ownerReferences: [{ uid: '
 describe("a Deployment's rollout verdict", () => {
   const rows: [name: string, verdict: () => RolloutVerdict, kind: RolloutVerdict['kind'], reason?: string | undefined, message?: RegExp][] = [
     ['all replicas are new and available', () => judge(deployment()), 'complete'],
+    ['the image is the one that was set', () => judge(deployment(), { images: { app: 'app:2' } }), 'complete'],
+    ['somebody else has set another image', () => judge(deployment(), { images: { app: 'app:3' } }), 'failed', 'Replaced', /^somebody else set app:2/],
     ['no replicas are wanted', () => judge(deployment({ spec: { replicas: 0 }, status: counts(0, 0, 0) })), 'complete'],
     ['one replica by default', () => judge({ ...deployment({ status: counts(1, 1, 1) }), spec: { selector: {}, template: template('app:2') } }), 'complete'],
     ['the controller has not seen the change', () => judge(deployment({ metadata: { generation: 3 } })), 'progressing', undefined, /^$/],
