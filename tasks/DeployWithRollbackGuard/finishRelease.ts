@@ -16,7 +16,8 @@ export async function finishRelease(agent: Agent, signal: AbortSignal): Promise<
   // Without a release there is nothing to do, whatever the inputs are: they may be what made the main process fail.
   if (number === undefined) return { result: 'Succeeded', message: 'This step deployed nothing, so there is nothing to finish.' };
   const inputs = readInputs(agent) as DeployInputs;
-  const workload = await GuardedWorkload.open(agent, inputs, signal);
+  // The main process has reached this cluster, so the address is right: an outage has to be sat out.
+  const workload = await GuardedWorkload.open(agent, inputs, signal, { firstContactMs: AFTER_CANCEL_MS });
   try {
     return await workload.locked(() => finish(workload, inputs, number, memory.reported()));
   } finally {

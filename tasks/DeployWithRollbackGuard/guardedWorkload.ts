@@ -2,7 +2,7 @@ import type { Agent } from '../core/agent/agent';
 import { pipelineRun, type PipelineRun } from '../core/agent/pipelineRun';
 import { UserError } from '../core/agent/userError';
 import { isNotFound } from '../core/kubernetes/apiError';
-import type { KubernetesClient } from '../core/kubernetes/client';
+import type { ClientOptions, KubernetesClient } from '../core/kubernetes/client';
 import { clusterSource } from '../core/kubernetes/clusterSource';
 import { acquireLease, type HeldLease } from '../core/kubernetes/lease';
 import type { Deployment } from '../core/kubernetes/objects';
@@ -29,10 +29,11 @@ export class GuardedWorkload {
     this.store = new ReleaseStore(client, namespace, inputs.releaseName);
   }
 
-  static async open(agent: Agent, inputs: GuardInputs, signal: AbortSignal): Promise<GuardedWorkload> {
+  /** @param options how patient the client is; its own defaults where left out */
+  static async open(agent: Agent, inputs: GuardInputs, signal: AbortSignal, options: ClientOptions = {}): Promise<GuardedWorkload> {
     // The Kubernetes client is the larger half of the bundle: bad input is told without loading it.
     const { connectCluster } = await import('../core/kubernetes/connect');
-    const cluster = connectCluster(clusterSource(inputs.connection), agent);
+    const cluster = connectCluster(clusterSource(inputs.connection), agent, options);
     return new GuardedWorkload(agent, inputs, signal, cluster.client, inputs.namespace ?? cluster.namespace ?? 'default');
   }
 
