@@ -38,7 +38,7 @@ async function release(workload: GuardedWorkload, inputs: DeployInputs, waited: 
     const request = { runKey: workload.run.key, changes: { [container.name]: inputs.image }, onUnverified: inputs.onUnverified, waited };
     const plan = releasePlan(records, live, request);
     if (plan.kind === 'unverified') return { unverified: plan.by };
-    const record = newRecord(workload, live, plan);
+    const record = workload.newRecord(live, { ...plan, images: plan.applied });
     if (!(await store.create(record, signal))) continue;
 
     stepMemory(agent).rememberRelease(record.number);
@@ -67,23 +67,6 @@ function checkWorkload(live: Deployment, inputs: DeployInputs, workload: Guarded
   const named = containers.find((container) => container.name === inputs.container);
   if (!named) throw new UserError(`${workload.name} in namespace '${workload.namespace}' has no container '${inputs.container}' (input 'container')`, `It has: ${names}.`);
   return named;
-}
-
-function newRecord(workload: GuardedWorkload, live: Deployment, plan: Extract<ReleasePlan, { kind: 'deploy' }>): ReleaseRecord {
-  const now = new Date().toISOString();
-  return {
-    schema: 1,
-    release: workload.inputs.releaseName,
-    number: plan.number,
-    state: 'deploying',
-    run: workload.run,
-    createdAt: now,
-    updatedAt: now,
-    workload: { kind: 'Deployment', namespace: workload.namespace, name: live.metadata.name, uid: live.metadata.uid ?? '' },
-    applied: { images: plan.applied },
-    target: plan.target,
-    ...(plan.targetNumber === undefined ? {} : { targetNumber: plan.targetNumber }),
-  };
 }
 
 /** @returns undefined where somebody else changed the workload since it was read, so that all has to be decided anew */

@@ -8,6 +8,7 @@ import { acquireLease, type HeldLease } from '../core/kubernetes/lease';
 import type { Deployment } from '../core/kubernetes/objects';
 import { resourcePath } from '../core/kubernetes/resourcePath';
 import type { GuardInputs } from './inputs';
+import type { ReleaseRecord, WorkloadState } from './releaseRecord';
 import { ReleaseStore } from './releaseStore';
 
 /** Shorter than the time an agent gives to post-job steps after a cancel, which may have to wait for it to expire. */
@@ -78,6 +79,24 @@ export class GuardedWorkload {
   async changedSince(live: Deployment): Promise<boolean> {
     const now = await this.find();
     return now?.metadata.resourceVersion !== live.metadata.resourceVersion;
+  }
+
+  /** The record of a release that is about to change the workload. */
+  newRecord(live: Deployment, plan: { number: number; images: Readonly<Record<string, string>>; target: WorkloadState; targetNumber: number | undefined }): ReleaseRecord {
+    const now = new Date().toISOString();
+    return {
+      schema: 1,
+      release: this.inputs.releaseName,
+      number: plan.number,
+      state: 'deploying',
+      run: this.run,
+      createdAt: now,
+      updatedAt: now,
+      workload: { kind: 'Deployment', namespace: this.namespace, name: live.metadata.name, uid: live.metadata.uid ?? '' },
+      applied: { images: plan.images },
+      target: plan.target,
+      ...(plan.targetNumber === undefined ? {} : { targetNumber: plan.targetNumber }),
+    };
   }
 
   /** Does something while no other run can work on the same release. */

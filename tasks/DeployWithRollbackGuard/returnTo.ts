@@ -47,20 +47,9 @@ async function attempt(workload: GuardedWorkload, to: number | 'previous'): Prom
 }
 
 function newRecord(workload: GuardedWorkload, live: Deployment, plan: Return, step: string): ReleaseRecord {
-  const now = new Date().toISOString();
   const from = plan.leaves.release?.number;
   return {
-    schema: 1,
-    release: workload.inputs.releaseName,
-    number: plan.number,
-    state: 'deploying',
-    run: workload.run,
-    createdAt: now,
-    updatedAt: now,
-    workload: { kind: 'Deployment', namespace: workload.namespace, name: live.metadata.name, uid: live.metadata.uid ?? '' },
-    applied: { images: plan.images },
-    target: plan.target,
-    ...(plan.targetNumber === undefined ? {} : { targetNumber: plan.targetNumber }),
+    ...workload.newRecord(live, plan),
     rollback: { images: plan.leaves.images, step, ...(from === undefined ? {} : { from }), ...(plan.to === undefined ? {} : { to: plan.to }) },
   };
 }
