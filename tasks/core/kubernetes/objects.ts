@@ -91,7 +91,7 @@ export interface ContainerStatus {
 }
 
 export interface Pod extends KubernetesObject {
-  spec: { containers: Container[]; initContainers?: Container[]; nodeName?: string; restartPolicy?: string };
+  spec: { containers: Container[]; initContainers?: Container[]; nodeName?: string; restartPolicy?: string; imagePullSecrets?: { name?: string }[] };
   status?: {
     phase?: string;
     reason?: string;

@@ -20,9 +20,17 @@ export type PodVerdict =
 
 /** What the kubelet puts before the words of the container runtime. */
 const CRI_PREFIX = /rpc error: code = \w+ desc = /;
-/** Words with which registries and container runtimes say that an image is not there or not for us. */
-const FINAL_PULL_ERROR = /not found|manifest unknown|does not exist|no such image|unauthorized|authentication required|denied|forbidden|invalid reference format/i;
+/** Words with which registries and container runtimes say that an image is not there, or that its name is no name. */
+const MISSING_IMAGE = /not found|manifest unknown|no such image|invalid reference format/i;
+/** Words with which they say that it is not for us. Some call an image that needs a login one that does not exist. */
+const REFUSED_LOGIN = /unauthorized|authentication required|denied|forbidden|insufficient_scope|authorization failed|no basic auth credentials|anonymous token|status(?: code)?:? 40[13]\b|does not exist/i;
 const PASSING_PULL_ERROR = /too many requests|toomanyrequests|429|timeout|timed out|i\/o|connection re(set|fused)|temporary|eof|unavailable|no such host/i;
+
+/**
+ * The kubelet pulls without credentials while it has not cached a pod's pull Secret yet; its second try, some 10 s later,
+ * has them.
+ */
+const PULL_SECRET_GRACE_MS = 20_000;
 
 /**
  * Judges one pod by the states that the kubelet and the scheduler report.
@@ -31,7 +39,7 @@ const PASSING_PULL_ERROR = /too many requests|toomanyrequests|429|timeout|timed 
 export function podVerdict(pod: Pod, graces: PodGraces, events: readonly KubernetesEvent[] = []): PodVerdict {
   if (pod.metadata.deletionTimestamp) return { kind: 'waiting', reason: 'Terminating', message: 'the pod is being deleted' };
   const containers = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])];
-  const verdicts = containers.map((status) => containerVerdict(status, graces, events)).filter((verdict) => verdict !== undefined);
+  const verdicts = containers.map((status) => containerVerdict(status, pod, graces, events)).filter((verdict) => verdict !== undefined);
   const worst = verdicts.find((verdict) => verdict.kind === 'fatal') ?? verdicts.find((verdict) => verdict.kind === 'suspect');
   if (worst) return worst;
 
@@ -44,7 +52,7 @@ export function podVerdict(pod: Pod, graces: PodGraces, events: readonly Kuberne
   return verdicts[0] ?? { kind: 'waiting', reason: 'Pending', message: 'the pod is not ready yet' };
 }
 
-function containerVerdict(status: ContainerStatus, graces: PodGraces, events: readonly KubernetesEvent[]): PodVerdict | undefined {
+function containerVerdict(status: ContainerStatus, pod: Pod, graces: PodGraces, events: readonly KubernetesEvent[]): PodVerdict | undefined {
   const waiting = status.state?.waiting;
   const reason = waiting?.reason ?? '';
   const message = (waiting?.message ?? '').replace(CRI_PREFIX, '');
@@ -66,8 +74,11 @@ function containerVerdict(status: ContainerStatus, graces: PodGraces, events: re
     case 'ImagePullBackOff': {
       const cause = reason === 'ErrImagePull' ? message : pullError(status, events);
       if (cause === undefined) return suspect(graces.imagePull, { needsEvents: true });
-      if (FINAL_PULL_ERROR.test(cause) && !PASSING_PULL_ERROR.test(cause)) return fatal(cause);
-      return suspect(graces.imagePull, { message: cause });
+      if (PASSING_PULL_ERROR.test(cause)) return suspect(graces.imagePull, { message: cause });
+      if (MISSING_IMAGE.test(cause)) return fatal(cause);
+      if (!REFUSED_LOGIN.test(cause)) return suspect(graces.imagePull, { message: cause });
+      const hasPullSecret = (pod.spec.imagePullSecrets ?? []).length > 0;
+      return hasPullSecret ? suspect(Math.min(graces.imagePull, PULL_SECRET_GRACE_MS), { message: cause }) : fatal(cause);
     }
     case 'CreateContainerConfigError':
       // The kubelet's caches fill after the pod has arrived; any other cause stays until the pod is changed.

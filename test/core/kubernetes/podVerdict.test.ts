@@ -16,6 +16,8 @@ const event = (message: string, fieldPath?: string): KubernetesEvent => ({
   message,
   involvedObject: { uid: 'pod-1', ...(fieldPath === undefined ? {} : { fieldPath }) },
 });
+/** The same pod with a pull secret, and the kubelet may not have that in its cache yet. */
+const withPullSecret = (subject: Pod): Pod => ({ ...subject, spec: { ...subject.spec, imagePullSecrets: [{ name: 'registry' }] } });
 const RPC = 'rpc error: code = Unknown desc = ';
 
 describe("a pod's verdict", () => {
@@ -33,6 +35,13 @@ describe("a pod's verdict", () => {
     ['an image whose manifest is unknown', waiting('ErrImagePull', 'manifest unknown: manifest unknown'), 'fatal', 'ErrImagePull'],
     ['an image whose registry denies it', waiting('ErrImagePull', 'pull access denied, repository does not exist or may require authorization'), 'fatal', 'ErrImagePull'],
     ['an image whose registry wants a login', waiting('ErrImagePull', '401 Unauthorized'), 'fatal', 'ErrImagePull'],
+    ['an image whose registry wants a login, the pull secret perhaps not cached yet', withPullSecret(waiting('ErrImagePull', 'failed to authorize: 401 Unauthorized')), 'suspect', 'ErrImagePull', /401/],
+    ['an image denied, the pull secret perhaps not cached yet', withPullSecret(waiting('ErrImagePull', 'pull access denied, repository does not exist or may require authorization: insufficient_scope')), 'suspect', 'ErrImagePull'],
+    ['an image denied to an anonymous puller, the pull secret perhaps not cached yet', withPullSecret(waiting('ErrImagePull', 'failed to fetch anonymous token: unexpected status: 403 Forbidden')), 'suspect', 'ErrImagePull'],
+    ['no credentials for the registry, the pull secret perhaps not cached yet', withPullSecret(waiting('ErrImagePull', 'no basic auth credentials')), 'suspect', 'ErrImagePull'],
+    ['no credentials for the registry, and no pull secret', waiting('ErrImagePull', 'no basic auth credentials'), 'fatal', 'ErrImagePull'],
+    ['a back-off whose event wants a login, the pull secret perhaps not cached yet', withPullSecret(waiting('ImagePullBackOff')), 'suspect', 'ImagePullBackOff', /401/, [event('Failed to pull image "app:2": 401 Unauthorized')]],
+    ['an image that is not found, in spite of a pull secret', withPullSecret(waiting('ErrImagePull', 'r.example/unauthorized:401: not found')), 'fatal', 'ErrImagePull'],
     ['a registry that throttles', waiting('ErrImagePull', 'toomanyrequests: You have reached your pull rate limit'), 'suspect', 'ErrImagePull'],
     ['a registry that times out', waiting('ErrImagePull', 'Get "https://r/v2/": dial tcp 10.0.0.1:443: i/o timeout'), 'suspect', 'ErrImagePull'],
     ['a registry that refuses connections', waiting('ErrImagePull', 'dial tcp: connect: connection refused'), 'suspect', 'ErrImagePull'],
@@ -92,12 +101,18 @@ describe("a pod's verdict", () => {
     assert.deepEqual([needsEvents([]), needsEvents([event('Failed to pull image "x": i/o timeout')])], [true, false]);
   });
 
+  it('bears a refused login no longer than any other pull, where that is shorter', () => {
+    const verdict = podVerdict(withPullSecret(waiting('ErrImagePull', '401 Unauthorized')), { ...graces, imagePull: 5_000 });
+    assert.equal(verdict.kind === 'suspect' && verdict.forMs, 5_000);
+  });
+
   it('bears each state as long as its grace says', () => {
     const forMs = (subject: Pod) => {
       const verdict = podVerdict(subject, graces);
       return verdict.kind === 'suspect' ? verdict.forMs : undefined;
     };
     assert.equal(forMs(waiting('ImagePullBackOff')), graces.imagePull);
+    assert.equal(forMs(withPullSecret(waiting('ErrImagePull', '401 Unauthorized'))), 20_000);
     assert.equal(forMs(pod({ conditions: [{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable' }] })), graces.unschedulable);
   });
 });
