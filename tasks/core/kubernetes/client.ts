@@ -9,6 +9,8 @@ export const PATCH_TYPES = {
   json: 'application/json-patch+json',
   merge: 'application/merge-patch+json',
   strategic: 'application/strategic-merge-patch+json',
+  /** Server-side apply; JSON is YAML. */
+  apply: 'application/apply-patch+yaml',
 } as const;
 
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -30,7 +32,8 @@ export interface ClientOptions {
   readonly retryForMs?: number;
 }
 
-const FIELD_MANAGER = 'release-guard';
+/** The name under which the API server keeps which fields are ours. */
+export const FIELD_MANAGER = 'release-guard';
 
 /**
  * The Kubernetes API as raw JSON. Requests are tried again, with jitter and honouring Retry-After, on 429, on passing

@@ -19,6 +19,28 @@ export interface ObjectMeta {
   labels?: Record<string, string>;
   annotations?: Record<string, string>;
   ownerReferences?: { uid: string; kind: string; name: string; controller?: boolean }[];
+  managedFields?: ManagedFieldsEntry[];
+}
+
+/** Which fields one manager owns, as the API server keeps it for server-side apply. */
+export interface ManagedFieldsEntry {
+  manager?: string;
+  /** Apply or Update. */
+  operation?: string;
+  apiVersion?: string;
+  time?: string;
+  fieldsType?: string;
+  fieldsV1?: FieldSet;
+  /** Writes to `status` or `scale`, kept apart from 1.22 on. */
+  subresource?: string;
+}
+
+/**
+ * A set of fields in the notation of `fieldsV1`: `f:name` is a field, `k:{…}` the item of a list with those keys,
+ * `v:…` a value of a set, `i:0` an index, `.` the node itself. A step with nothing below it stands for all its value.
+ */
+export interface FieldSet {
+  readonly [step: string]: FieldSet;
 }
 
 export interface KubernetesList<T> {
