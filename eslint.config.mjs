@@ -14,7 +14,7 @@ const ownedPackages = [
 
 const inputOutput = ['fs', 'fs/promises', 'net', 'tls', 'http', 'http2', 'https', 'dgram', 'child_process', 'worker_threads'];
 
-const core = ['core-agent', 'core-kubernetes', 'core-azure-devops', 'core-registry', 'core-report', 'core-time'];
+const core = ['core-agent', 'core-azure', 'core-kubernetes', 'core-azure-devops', 'core-registry', 'core-report', 'core-time'];
 const types = (...names) => ({ element: { types: { anyOf: names } } });
 
 export default tseslint.config(
@@ -31,6 +31,7 @@ export default tseslint.config(
       'boundaries/dependency-nodes': ['import', 'dynamic-import', 'require', 'export'],
       'boundaries/elements': [
         { type: 'core-agent', pattern: 'tasks/core/agent' },
+        { type: 'core-azure', pattern: 'tasks/core/azure' },
         { type: 'core-kubernetes', pattern: 'tasks/core/kubernetes' },
         { type: 'core-azure-devops', pattern: 'tasks/core/azureDevOps' },
         { type: 'core-registry', pattern: 'tasks/core/registry' },
@@ -54,6 +55,9 @@ export default tseslint.config(
             { allow: { to: { module: { origin: ['external', 'core'] } } } },
             { from: types(...core), allow: { to: types(...core) } },
             { from: types('core-time'), disallow: { to: types(...core.filter((name) => name !== 'core-time')) } },
+            // Azure's credentials become a ClusterSource, which is plain data; Kubernetes knows nothing of clouds.
+            { from: types('core-kubernetes'), disallow: { to: types('core-azure') } },
+            { from: types('core-azure'), disallow: { to: types('core-kubernetes'), dependency: { kind: 'value' } } },
             ...tasks.map((task) => ({ from: types(`task-${task}`), allow: { to: types(`task-${task}`, ...core) } })),
             { from: types('rehearsal'), allow: { to: types('rehearsal') } },
             { from: types('scripts'), allow: { to: types('scripts', 'rehearsal') } },

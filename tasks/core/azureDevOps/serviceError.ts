@@ -24,7 +24,8 @@ export class ServiceUnreachable extends UserError {
   constructor(
     readonly origin: string,
     readonly code: string,
-    why: string,
+    /** In words, without the address. */
+    readonly why: string,
     readonly sent: boolean,
     options?: ErrorOptions,
   ) {

@@ -3,7 +3,15 @@ import { UserError } from '../agent/userError';
 
 /** Where the credentials of a cluster come from. */
 export type ClusterSource =
-  | { readonly kind: 'kubeconfig'; readonly text: string; readonly context: string | undefined; readonly skipTlsVerify: boolean; readonly from: string }
+  | {
+      readonly kind: 'kubeconfig';
+      readonly text: string;
+      readonly context: string | undefined;
+      readonly skipTlsVerify: boolean;
+      readonly from: string;
+      /** Gives the bearer token in place of the kubeconfig's user and its plugins; `refresh` asks for a new one after a 401. */
+      readonly token?: (refresh: boolean) => Promise<string>;
+    }
   | { readonly kind: 'serviceAccount'; readonly url: string; readonly token: string; readonly ca: string | undefined; readonly skipTlsVerify: boolean; readonly from: string }
   | { readonly kind: 'environment' };
 

@@ -21,6 +21,8 @@ export function connectCluster(source: ClusterSource, agent: Agent, options: Cli
 
   let headers: Promise<Record<string, string>> | undefined;
   const authorize = (refresh: boolean) => {
+    // Asked each time: whoever gives it knows when it ends.
+    if (source.kind === 'kubeconfig' && source.token) return source.token(refresh).then(bearer);
     if (refresh) {
       // Exec plugins and token files are asked again by a fresh config; client-node looks at expiry dates only.
       config = loadConfig(source);
@@ -177,6 +179,10 @@ async function authorization(config: KubeConfig, agent: Agent, source: ClusterSo
   const bearer = headers['Authorization']?.replace(/^(Bearer|Basic) /, '');
   if (bearer) agent.setSecret(bearer);
   return headers;
+}
+
+function bearer(token: string): Record<string, string> {
+  return { Authorization: `Bearer ${token}` };
 }
 
 function secretsOf(config: KubeConfig): string[] {
