@@ -6,11 +6,15 @@ import { ApiServer } from './apiServer';
 import { folderImageStore, type ImageStore } from './containers/imageStore';
 import { controllerManager, type Controller, type ControllerContext } from './controllers/controller';
 import { DeploymentController } from './controllers/deploymentController';
+import { DaemonSetController } from './controllers/daemonSetController';
 import { EndpointsController } from './controllers/endpointsController';
 import { GarbageCollector } from './controllers/garbageCollector';
+import { JobController } from './controllers/jobController';
 import { NamespaceController } from './controllers/namespaceController';
 import { ReplicaSetController } from './controllers/replicaSetController';
 import { embeddedNode, Scheduler } from './controllers/scheduler';
+import { StatefulSetController } from './controllers/statefulSetController';
+import { VolumeBinder } from './controllers/volumeBinder';
 import { EventRecorder } from './events';
 import { FaultInjector, type RecordedRequest } from './faults';
 import { realTiming, type KubeletTiming } from './kubelet/containerRunner';
@@ -121,6 +125,10 @@ function startControllers(registry: Registry, kubelet: Kubelet): Controller[] {
     new GarbageCollector(context),
     new DeploymentController({ ...context, events: new EventRecorder(registry, { component: 'deployment-controller' }) }),
     new ReplicaSetController({ ...context, events: new EventRecorder(registry, { component: 'replicaset-controller' }) }),
+    new StatefulSetController({ ...context, events: new EventRecorder(registry, { component: 'statefulset-controller' }) }),
+    new DaemonSetController({ ...context, events: new EventRecorder(registry, { component: 'daemonset-controller' }) }),
+    new JobController({ ...context, events: new EventRecorder(registry, { component: 'job-controller' }) }),
+    new VolumeBinder(context),
     new EndpointsController(context),
     new Scheduler(registry, new EventRecorder(registry, { component: 'default-scheduler' })),
   ];

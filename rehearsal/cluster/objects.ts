@@ -140,7 +140,21 @@ export interface Volume {
   configMap?: { name: string; optional?: boolean; items?: KeyToPath[]; defaultMode?: number };
   secret?: { secretName: string; optional?: boolean; items?: KeyToPath[]; defaultMode?: number };
   emptyDir?: Record<string, unknown>;
+  persistentVolumeClaim?: { claimName: string; readOnly?: boolean };
   [type: string]: unknown;
+}
+
+export interface NodeSelectorTerm {
+  matchExpressions?: { key: string; operator: string; values?: string[] }[];
+  matchFields?: { key: string; operator: string; values?: string[] }[];
+}
+
+export interface Toleration {
+  key?: string;
+  operator?: string;
+  value?: string;
+  effect?: string;
+  tolerationSeconds?: number;
 }
 
 export interface PodSpec {
@@ -154,9 +168,10 @@ export interface PodSpec {
   nodeSelector?: Record<string, string>;
   affinity?: {
     nodeAffinity?: {
-      requiredDuringSchedulingIgnoredDuringExecution?: { nodeSelectorTerms: { matchExpressions?: { key: string; operator: string; values?: string[] }[] }[] };
+      requiredDuringSchedulingIgnoredDuringExecution?: { nodeSelectorTerms: NodeSelectorTerm[] };
     };
   };
+  tolerations?: Toleration[];
   serviceAccountName?: string;
   schedulerName?: string;
   [field: string]: unknown;
@@ -245,6 +260,87 @@ export interface Deployment extends KubernetesObject {
     paused?: boolean;
   };
   status: DeploymentStatus;
+}
+
+/** A revision of a StatefulSet's or DaemonSet's template: `data` is the patch that brings it back. */
+export interface ControllerRevision extends KubernetesObject {
+  data: { spec: { template: PodTemplate & { $patch: 'replace' } } };
+  revision: number;
+}
+
+export interface PersistentVolumeClaim extends KubernetesObject {
+  spec: { accessModes?: string[]; resources?: { requests?: Record<string, string> }; volumeName?: string; volumeMode?: string };
+  status: { phase: string; accessModes?: string[]; capacity?: Record<string, string> };
+}
+
+export interface StatefulSetStatus {
+  replicas: number;
+  readyReplicas?: number;
+  currentReplicas?: number;
+  updatedReplicas?: number;
+  currentRevision?: string;
+  updateRevision?: string;
+  observedGeneration?: number;
+  collisionCount?: number;
+}
+
+export interface StatefulSet extends KubernetesObject {
+  spec: {
+    replicas: number;
+    selector: LabelSelector;
+    template: PodTemplate;
+    serviceName: string;
+    podManagementPolicy: 'OrderedReady' | 'Parallel';
+    updateStrategy: { type: 'RollingUpdate' | 'OnDelete'; rollingUpdate?: { partition: number } };
+    revisionHistoryLimit?: number;
+    volumeClaimTemplates?: (Record<string, unknown> & { metadata: Partial<ObjectMeta>; spec?: PersistentVolumeClaim['spec'] })[];
+  };
+  status: StatefulSetStatus;
+}
+
+export interface DaemonSetStatus {
+  currentNumberScheduled: number;
+  numberMisscheduled: number;
+  desiredNumberScheduled: number;
+  numberReady: number;
+  observedGeneration?: number;
+  updatedNumberScheduled?: number;
+  numberAvailable?: number;
+  numberUnavailable?: number;
+  collisionCount?: number;
+}
+
+export interface DaemonSet extends KubernetesObject {
+  spec: {
+    selector: LabelSelector;
+    template: PodTemplate;
+    updateStrategy: { type: 'RollingUpdate' | 'OnDelete'; rollingUpdate?: { maxUnavailable?: IntOrPercent } };
+    minReadySeconds?: number;
+    revisionHistoryLimit?: number;
+  };
+  status: DaemonSetStatus;
+}
+
+export interface JobStatus {
+  conditions?: Condition[];
+  startTime?: string;
+  completionTime?: string;
+  active?: number;
+  succeeded?: number;
+  failed?: number;
+}
+
+export interface Job extends KubernetesObject {
+  spec: {
+    parallelism: number;
+    completions?: number;
+    backoffLimit: number;
+    activeDeadlineSeconds?: number;
+    manualSelector?: boolean;
+    selector: LabelSelector;
+    template: PodTemplate;
+  };
+  status: JobStatus;
 }
 
 export interface ServicePort {

@@ -1,7 +1,8 @@
-import { randomInt } from 'node:crypto';
+import { randomInt, randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { admitCreation } from './admission/admission';
 import { applyDefaults } from './admission/defaults';
+import { prepareCreation, prepareUpdate } from './admission/preparation';
 import { problemsOf } from './admission/validation';
 import { alreadyExists, conflict, invalid, modified, notFound } from './apiStatus';
 import { managedFieldsAfterUpdate } from './managedFields';
@@ -55,7 +56,7 @@ export class Registry {
         name: name ?? (generateName ? `${generateName}${randomSuffix()}` : ''),
         ...(generateName && { generateName }),
         ...(type.namespaced && { namespace }),
-        uid: '',
+        uid: randomUUID(),
         resourceVersion: '',
         ...(type.generations && { generation: 1 }),
         creationTimestamp: timestamp(),
@@ -70,8 +71,9 @@ export class Registry {
       throw invalid(type, '', [{ reason: 'FieldValueRequired', field: 'metadata.name', message: 'Required value: name or generateName is required' }]);
     }
     admitCreation(this.store, type, object);
-    object['spec'] ??= type.kind === 'Pod' || type.generations ? {} : undefined;
+    object['spec'] ??= type.kind === 'Pod' || type.generations || type.group === 'batch' ? {} : undefined;
     if (object['spec'] === undefined) delete object['spec'];
+    prepareCreation(object);
     applyDefaults(object, () => `10.96.${(this.nextClusterIp >> 8) & 255}.${this.nextClusterIp++ & 255}`);
     const problems = problemsOf(object);
     if (problems.length > 0) throw invalid(type, object.metadata.name, problems);
@@ -101,6 +103,7 @@ export class Registry {
     const next = confined(type, current, proposed, scope);
     if (scope === 'object') {
       applyDefaults(next, () => '');
+      prepareUpdate(next, current);
       const problems = problemsOf(next, current);
       if (problems.length > 0) throw invalid(type, name, problems);
     }
@@ -136,8 +139,9 @@ export class Registry {
       if (!marked && next.metadata.generation !== undefined) next.metadata.generation += 1;
     }
     const finalizers = new Set(next.metadata.finalizers);
-    if (options.propagationPolicy === 'Foreground') finalizers.add('foregroundDeletion');
-    if (options.propagationPolicy === 'Orphan') finalizers.add('orphan');
+    const propagation = options.propagationPolicy ?? (type.orphansDependents ? 'Orphan' : 'Background');
+    if (propagation === 'Foreground') finalizers.add('foregroundDeletion');
+    if (propagation === 'Orphan') finalizers.add('orphan');
     if (finalizers.size > 0) next.metadata.finalizers = [...finalizers];
     if (type.kind === 'Namespace') {
       delete next.metadata.deletionGracePeriodSeconds;
@@ -212,7 +216,15 @@ function initialStatus(object: KubernetesObject): unknown {
     case 'Deployment':
       return {};
     case 'ReplicaSet':
+    case 'StatefulSet':
       return { replicas: 0 };
+    case 'DaemonSet':
+      return { currentNumberScheduled: 0, numberMisscheduled: 0, desiredNumberScheduled: 0, numberReady: 0 };
+    case 'Job':
+    case 'CronJob':
+      return {};
+    case 'PersistentVolumeClaim':
+      return { phase: 'Pending' };
     default:
       return undefined;
   }

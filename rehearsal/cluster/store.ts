@@ -49,7 +49,7 @@ export class ObjectStore {
   }
 
   create(type: ResourceType, object: KubernetesObject): KubernetesObject {
-    const stored = this.versioned({ ...object, metadata: { ...object.metadata, uid: randomUUID(), creationTimestamp: timestamp() } });
+    const stored = this.versioned({ ...object, metadata: { ...object.metadata, uid: object.metadata.uid || randomUUID(), creationTimestamp: timestamp() } });
     this.of(type).set(keyOf(stored), stored);
     this.publish({ type: 'ADDED', resource: type, object: stored, version: this.current });
     return stored;

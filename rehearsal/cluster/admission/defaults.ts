@@ -1,4 +1,4 @@
-import type { Container, Deployment, KubernetesObject, Namespace, Pod, PodSpec, Probe, ReplicaSet, Secret, Service } from '../objects';
+import type { Container, DaemonSet, Deployment, Job, KubernetesObject, Namespace, Pod, PodSpec, Probe, ReplicaSet, Secret, Service, StatefulSet } from '../objects';
 
 /**
  * Fills in what the API server fills in, and drops null, empty lists and empty maps, which do not outlive the server's
@@ -15,6 +15,18 @@ export function applyDefaults(object: KubernetesObject, allocateClusterIp: () =>
       break;
     case 'ReplicaSet':
       defaultReplicaSet(object as ReplicaSet);
+      break;
+    case 'StatefulSet':
+      defaultStatefulSet(object as StatefulSet);
+      break;
+    case 'DaemonSet':
+      defaultDaemonSet(object as DaemonSet);
+      break;
+    case 'Job':
+      defaultJob(object as Job);
+      break;
+    case 'CronJob':
+      defaultCronJob(object);
       break;
     case 'Service':
       defaultService(object as Service, allocateClusterIp);
@@ -131,6 +143,64 @@ function defaultReplicaSet({ spec }: ReplicaSet): void {
   if (!isSpec(spec)) return;
   spec.replicas ??= 1;
   defaultTemplate(spec);
+}
+
+function defaultStatefulSet({ spec }: StatefulSet): void {
+  if (!isSpec(spec)) return;
+  spec.podManagementPolicy ??= 'OrderedReady';
+  spec.updateStrategy ??= { type: 'RollingUpdate' };
+  spec.updateStrategy.type ??= 'RollingUpdate';
+  if (spec.updateStrategy.type === 'RollingUpdate') {
+    spec.updateStrategy.rollingUpdate ??= { partition: 0 };
+    spec.updateStrategy.rollingUpdate.partition ??= 0;
+  }
+  spec.replicas ??= 1;
+  spec.revisionHistoryLimit ??= 10;
+  spec.serviceName ??= '';
+  for (const claim of spec.volumeClaimTemplates ?? []) {
+    claim['kind'] ??= 'PersistentVolumeClaim';
+    claim['apiVersion'] ??= 'v1';
+    claim.metadata = { creationTimestamp: null, ...claim.metadata } as typeof claim.metadata;
+    if (claim.spec) claim.spec.volumeMode ??= 'Filesystem';
+    claim['status'] ??= { phase: 'Pending' };
+  }
+  defaultTemplate(spec);
+}
+
+function defaultDaemonSet({ spec }: DaemonSet): void {
+  if (!isSpec(spec)) return;
+  spec.updateStrategy ??= { type: 'RollingUpdate' };
+  spec.updateStrategy.type ??= 'RollingUpdate';
+  if (spec.updateStrategy.type === 'RollingUpdate') {
+    spec.updateStrategy.rollingUpdate ??= {};
+    spec.updateStrategy.rollingUpdate.maxUnavailable ??= 1;
+  }
+  spec.revisionHistoryLimit ??= 10;
+  defaultTemplate(spec);
+}
+
+/** Without `completions`, but with a parallelism, one success of any pod is enough: the field then stays empty. */
+function defaultJob({ metadata, spec }: Job): void {
+  if (!isSpec(spec)) return;
+  if (spec.completions === undefined && spec.parallelism === undefined) spec.completions = 1;
+  spec.parallelism ??= 1;
+  spec.backoffLimit ??= 6;
+  const { labels } = spec.template?.metadata ?? {};
+  if (labels && !metadata.labels) metadata.labels = { ...labels };
+  defaultTemplate(spec);
+}
+
+function defaultCronJob(cronJob: KubernetesObject): void {
+  const spec = cronJob['spec'] as Record<string, unknown> | undefined;
+  if (!spec || !isSpec(spec)) return;
+  spec['concurrencyPolicy'] ??= 'Allow';
+  spec['suspend'] ??= false;
+  spec['successfulJobsHistoryLimit'] ??= 3;
+  spec['failedJobsHistoryLimit'] ??= 1;
+  const job = spec['jobTemplate'] as { metadata?: object; spec?: Job['spec'] } | undefined;
+  if (!job) return;
+  job.metadata = { creationTimestamp: null, ...job.metadata };
+  if (job.spec) defaultTemplate(job.spec);
 }
 
 function defaultService(service: Service, allocateClusterIp: () => string): void {

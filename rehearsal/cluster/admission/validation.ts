@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { badRequest, type FieldProblem } from '../apiStatus';
-import type { Container, Deployment, KubernetesObject, LabelSelector, Pod, PodSpec, ReplicaSet, Secret, UntrustedObject } from '../objects';
+import type { Container, DaemonSet, Deployment, Job, KubernetesObject, LabelSelector, Pod, PodSpec, PodTemplate, ReplicaSet, Secret, StatefulSet, UntrustedObject } from '../objects';
 import { resolveFraction } from '../controllers/rollingUpdate';
 import { matchesLabels, requirementsOf } from '../selectors';
 
@@ -46,7 +46,7 @@ export function checkShape(object: UntrustedObject, kind: string): void {
   if (spec === undefined || spec === null) return;
   if (typeof spec !== 'object') throw wrong('Spec', 'expect { or n');
   const { replicas, template } = spec as { replicas?: unknown; template?: { spec?: unknown } };
-  if ((kind === 'Deployment' || kind === 'ReplicaSet') && replicas !== undefined && replicas !== null && !Number.isInteger(replicas)) {
+  if (['Deployment', 'ReplicaSet', 'StatefulSet'].includes(kind) && replicas !== undefined && replicas !== null && !Number.isInteger(replicas)) {
     throw wrong('Spec.Replicas', 'readUint32: unexpected character');
   }
   const pod = (kind === 'Pod' ? spec : template?.spec) as { containers?: unknown; initContainers?: unknown; volumes?: unknown } | undefined;
@@ -68,6 +68,18 @@ export function problemsOf(object: KubernetesObject, previous?: KubernetesObject
     case 'ReplicaSet':
       problems.push(...workloadProblems(object as Deployment | ReplicaSet, previous as Deployment | ReplicaSet | undefined));
       if (object.kind === 'Deployment') problems.push(...strategyProblems(object as Deployment));
+      break;
+    case 'StatefulSet':
+      problems.push(...workloadProblems(object as StatefulSet), ...statefulSetProblems(object as StatefulSet, previous as StatefulSet | undefined));
+      break;
+    case 'DaemonSet':
+      problems.push(...workloadProblems(object as DaemonSet, previous as DaemonSet | undefined), ...daemonSetProblems(object as DaemonSet));
+      break;
+    case 'Job':
+      problems.push(...jobProblems(object as Job, previous as Job | undefined));
+      break;
+    case 'CronJob':
+      problems.push(...cronJobProblems(object));
       break;
     case 'Secret':
     case 'ConfigMap':
@@ -101,26 +113,112 @@ function immutableMetadata({ metadata }: KubernetesObject, previous: KubernetesO
   return metadata.uid === previous.metadata.uid ? [] : [invalidValue('metadata.uid', JSON.stringify(metadata.uid), 'field is immutable')];
 }
 
-function workloadProblems({ spec }: Deployment | ReplicaSet, previous?: Deployment | ReplicaSet): FieldProblem[] {
+type Workload = Deployment | ReplicaSet | StatefulSet | DaemonSet;
+
+function workloadProblems({ spec }: Workload, previous?: Workload): FieldProblem[] {
   const problems: FieldProblem[] = [];
   const selector = spec?.selector as LabelSelector | undefined;
-  const template = spec?.template as Deployment['spec']['template'] | undefined;
-  if (spec?.replicas < 0) problems.push(invalidValue('spec.replicas', String(spec.replicas), 'must be greater than or equal to 0'));
+  const template = spec?.template as PodTemplate | undefined;
+  if ('replicas' in spec && spec.replicas < 0) problems.push(invalidValue('spec.replicas', String(spec.replicas), 'must be greater than or equal to 0'));
   if (!selector) problems.push({ reason: 'FieldValueRequired', field: 'spec.selector', message: 'Required value' });
   const requirements = requirementsOf(selector ?? {});
   const labels = template?.metadata?.labels ?? {};
   if (requirements.length === 0 || !matchesLabels(requirements, labels)) {
     problems.push(invalidValue('spec.template.metadata.labels', goMap(labels), '`selector` does not match template `labels`'));
   }
-  problems.push(...podSpecProblems(template?.spec, 'spec.template.spec'));
+  problems.push(...podSpecProblems(withClaims(spec, template?.spec), 'spec.template.spec'));
   const restartPolicy = template?.spec?.restartPolicy;
   if (restartPolicy && restartPolicy !== 'Always') {
     problems.push({ reason: 'FieldValueNotSupported', field: 'spec.template.spec.restartPolicy', message: `Unsupported value: "${restartPolicy}": supported values: "Always"` });
   }
   if (previous && selector && !isDeepStrictEqual(selector, previous.spec.selector)) {
-    problems.push(invalidValue('spec.selector', `v1.LabelSelector{MatchLabels:${goMap(selector.matchLabels ?? {})}, MatchExpressions:[]v1.LabelSelectorRequirement(nil)}`, 'field is immutable'));
+    problems.push(invalidValue('spec.selector', goSelector(selector), 'field is immutable'));
   }
   return problems;
+}
+
+/** A StatefulSet's pods also have the volumes of its claims. */
+function withClaims(spec: Workload['spec'], podSpec: PodSpec | undefined): PodSpec | undefined {
+  const claims = 'volumeClaimTemplates' in spec ? (spec.volumeClaimTemplates ?? []) : [];
+  return podSpec && { ...podSpec, volumes: [...(podSpec.volumes ?? []), ...claims.map(({ metadata }) => ({ name: metadata.name ?? '' }))] };
+}
+
+function statefulSetProblems({ spec }: StatefulSet, previous?: StatefulSet): FieldProblem[] {
+  const { type, rollingUpdate } = spec.updateStrategy ?? {};
+  const problems: FieldProblem[] = [];
+  if (!['OrderedReady', 'Parallel'].includes(spec.podManagementPolicy)) {
+    problems.push(invalidValue('spec.podManagementPolicy', JSON.stringify(spec.podManagementPolicy), "must be 'OrderedReady' or 'Parallel'"));
+  }
+  if (type === 'OnDelete' && rollingUpdate) {
+    const value = `apps.RollingUpdateStatefulSetStrategy{Partition:${rollingUpdate.partition}}`;
+    problems.push(invalidValue('spec.updateStrategy.rollingUpdate', value, "only allowed for updateStrategy 'RollingUpdate'"));
+  } else if (type !== 'OnDelete' && type !== 'RollingUpdate') {
+    problems.push(invalidValue('spec.updateStrategy', `apps.StatefulSetUpdateStrategy{Type:${JSON.stringify(type)}}`, "must be 'RollingUpdate' or 'OnDelete'"));
+  } else if (rollingUpdate && rollingUpdate.partition < 0) {
+    problems.push(invalidValue('spec.updateStrategy.rollingUpdate.partition', String(rollingUpdate.partition), 'must be greater than or equal to 0'));
+  }
+  const fixed = (of: StatefulSet['spec']): unknown => ({ ...of, replicas: 0, template: undefined, updateStrategy: undefined });
+  if (previous && !isDeepStrictEqual(fixed(spec), fixed(previous.spec))) {
+    const message = "Forbidden: updates to statefulset spec for fields other than 'replicas', 'template', and 'updateStrategy' are forbidden";
+    problems.push({ reason: 'FieldValueForbidden', field: 'spec', message });
+  }
+  return problems;
+}
+
+function daemonSetProblems({ spec }: DaemonSet): FieldProblem[] {
+  const { type, rollingUpdate } = spec.updateStrategy ?? {};
+  if (type !== 'OnDelete' && type !== 'RollingUpdate') {
+    return [{ reason: 'FieldValueNotSupported', field: 'spec.updateStrategy.type', message: `Unsupported value: ${JSON.stringify(type)}: supported values: "RollingUpdate", "OnDelete"` }];
+  }
+  const maxUnavailable = rollingUpdate?.maxUnavailable;
+  if (maxUnavailable === undefined || resolveFraction(maxUnavailable, 100, 'up') > 0) return [];
+  return [invalidValue('spec.updateStrategy.rollingUpdate.maxUnavailable', goIntOrString(maxUnavailable), 'cannot be 0')];
+}
+
+function jobProblems({ metadata, spec }: Job, previous?: Job): FieldProblem[] {
+  const problems: FieldProblem[] = [];
+  const labels = spec.template?.metadata?.labels;
+  const selector = spec.selector as LabelSelector | undefined;
+  for (const field of ['parallelism', 'completions', 'backoffLimit', 'activeDeadlineSeconds'] as const) {
+    const value = spec[field];
+    if (value !== undefined && value < 0) problems.push(invalidValue(`spec.${field}`, String(value), 'must be greater than or equal to 0'));
+  }
+  if (!selector) problems.push({ reason: 'FieldValueRequired', field: 'spec.selector', message: 'Required value' });
+  else if (!spec.manualSelector) {
+    const own = { 'controller-uid': metadata.uid, 'job-name': metadata.name };
+    for (const [key, value] of Object.entries(own)) {
+      if (labels?.[key] !== value) problems.push(invalidValue(`spec.template.metadata.labels[${key}]`, goMap(labels ?? {}), `must be '${value}'`));
+    }
+    if (!isDeepStrictEqual(selector, { matchLabels: { 'controller-uid': metadata.uid } })) problems.push(invalidValue('spec.selector', goSelector(selector), '`selector` not auto-generated'));
+  }
+  if (!selector || !matchesLabels(requirementsOf(selector), labels)) {
+    problems.push(invalidValue('spec.template.metadata.labels', labels ? goMap(labels) : 'map[string]string(nil)', '`selector` does not match template `labels`'));
+  }
+  problems.push(...jobPodProblems(spec.template?.spec, 'spec.template.spec'));
+  if (!previous) return problems;
+  if (spec.completions !== previous.spec.completions) problems.push(invalidValue('spec.completions', String(spec.completions), 'field is immutable'));
+  if (selector && !isDeepStrictEqual(selector, previous.spec.selector)) problems.push(invalidValue('spec.selector', goSelector(selector), 'field is immutable'));
+  if (!isDeepStrictEqual(spec.template, previous.spec.template)) problems.push(invalidValue('spec.template', `core.PodTemplateSpec${JSON.stringify(spec.template)}`, 'field is immutable'));
+  return problems;
+}
+
+function jobPodProblems(spec: PodSpec | undefined, path: string): FieldProblem[] {
+  const problems = podSpecProblems(spec, path);
+  if (spec?.restartPolicy !== 'Never' && spec?.restartPolicy !== 'OnFailure') {
+    problems.push({ reason: 'FieldValueRequired', field: `${path}.restartPolicy`, message: 'Required value: valid values: "OnFailure", "Never"' });
+  }
+  return problems;
+}
+
+function cronJobProblems(cronJob: KubernetesObject): FieldProblem[] {
+  const { schedule, jobTemplate } = (cronJob['spec'] ?? {}) as { schedule?: string; jobTemplate?: { spec?: { template?: PodTemplate } } };
+  const problems: FieldProblem[] = [];
+  const fields = schedule?.split(/\s+/).filter(Boolean) ?? [];
+  if (!schedule) problems.push({ reason: 'FieldValueRequired', field: 'spec.schedule', message: 'Required value' });
+  else if (fields.length !== 5 && !schedule.startsWith('@')) {
+    problems.push(invalidValue('spec.schedule', JSON.stringify(schedule), `Expected exactly 5 fields, found ${fields.length}: ${schedule}`));
+  }
+  return [...problems, ...jobPodProblems(jobTemplate?.spec?.template?.spec, 'spec.jobTemplate.spec.template.spec')];
 }
 
 function strategyProblems({ spec }: Deployment): FieldProblem[] {
@@ -184,6 +282,10 @@ function invalidValue(field: string, value: string, why: string): FieldProblem {
 function goMap(map: Record<string, string>): string {
   const entries = Object.entries(map).sort(([a], [b]) => (a < b ? -1 : 1));
   return `map[string]string{${entries.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(', ')}}`;
+}
+
+function goSelector({ matchLabels = {} }: LabelSelector): string {
+  return `v1.LabelSelector{MatchLabels:${goMap(matchLabels)}, MatchExpressions:[]v1.LabelSelectorRequirement(nil)}`;
 }
 
 function goIntOrString(value: number | string): string {

@@ -34,7 +34,7 @@ export class NamespaceController implements Controller {
     let left = 0;
     for (const type of resourceTypes.filter(({ namespaced }) => namespaced)) {
       for (const object of store.list(type, name)) {
-        if (object.metadata.deletionTimestamp === undefined) registry.delete(type, name, object.metadata.name);
+        if (object.metadata.deletionTimestamp === undefined) registry.delete(type, name, object.metadata.name, { propagationPolicy: 'Background' });
         if (store.get(type, name, object.metadata.name)) left += 1;
       }
     }

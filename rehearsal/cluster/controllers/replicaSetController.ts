@@ -3,8 +3,8 @@ import { controllerManager, controllerOf, type Controller, type ControllerContex
 import { findCondition, withCondition, withoutCondition } from './conditions';
 import type { Pod, ReplicaSet, ReplicaSetStatus } from '../objects';
 import { resourceType } from '../resources';
-import { matchesLabels, requirementsOf } from '../selectors';
 import type { Change } from '../store';
+import { claimedPods, isActive, ownerReferenceTo, suitors } from './podClaims';
 import { keyOf, splitKey, WorkQueue } from './workQueue';
 
 const replicaSets = resourceType('replicasets');
@@ -22,9 +22,7 @@ export class ReplicaSetController implements Controller {
     const owner = controllerOf(object);
     if (owner?.kind === 'ReplicaSet') this.queue.add(keyOf(object.metadata.namespace, owner.name));
     else if (!owner) {
-      for (const replicaSet of this.context.store.list<ReplicaSet>(replicaSets, object.metadata.namespace)) {
-        if (matchesLabels(requirementsOf(replicaSet.spec.selector), object.metadata.labels)) this.queue.add(keyOf(replicaSet.metadata.namespace, replicaSet.metadata.name));
-      }
+      for (const { metadata } of suitors(this.context.store.list<ReplicaSet>(replicaSets, object.metadata.namespace), object)) this.queue.add(keyOf(metadata.namespace, metadata.name));
     }
   }
 
@@ -36,7 +34,7 @@ export class ReplicaSetController implements Controller {
     const { namespace, name } = splitKey(key);
     const replicaSet = this.context.store.get<ReplicaSet>(replicaSets, namespace, name);
     if (!replicaSet) return;
-    const owned = this.claimedPods(replicaSet);
+    const owned = claimedPods(this.context, replicaSet, isActive);
     let failure: Error | undefined;
     if (replicaSet.metadata.deletionTimestamp === undefined) {
       try {
@@ -47,39 +45,6 @@ export class ReplicaSetController implements Controller {
     }
     this.writeStatus(replicaSet, owned, failure);
     if (failure) throw failure;
-  }
-
-  /** Active pods that are the ReplicaSet's own, or orphans that match it and become its own. */
-  private claimedPods(replicaSet: ReplicaSet): Pod[] {
-    const requirements = requirementsOf(replicaSet.spec.selector);
-    const claimed: Pod[] = [];
-    for (const pod of this.context.store.list<Pod>(pods, replicaSet.metadata.namespace)) {
-      if (pod.status.phase === 'Succeeded' || pod.status.phase === 'Failed' || pod.metadata.deletionTimestamp !== undefined) continue;
-      const owner = controllerOf(pod);
-      const matches = matchesLabels(requirements, pod.metadata.labels);
-      if (owner?.uid === replicaSet.metadata.uid && matches) claimed.push(pod);
-      else if (!owner && matches && replicaSet.metadata.deletionTimestamp === undefined) {
-        claimed.push(
-          this.context.registry.update<Pod>(
-            pods,
-            pod.metadata.namespace ?? '',
-            pod.metadata.name,
-            (current) => ({ ...current, metadata: { ...current.metadata, ownerReferences: [...(current.metadata.ownerReferences ?? []), ownerReference(replicaSet)] } }),
-            { manager: controllerManager },
-          ),
-        );
-      } else if (owner?.uid === replicaSet.metadata.uid) {
-        // Its labels were changed so that it no longer belongs: let go of it.
-        this.context.registry.update<Pod>(
-          pods,
-          pod.metadata.namespace ?? '',
-          pod.metadata.name,
-          (current) => ({ ...current, metadata: { ...current.metadata, ownerReferences: (current.metadata.ownerReferences ?? []).filter(({ uid }) => uid !== owner.uid) } }),
-          { manager: controllerManager },
-        );
-      }
-    }
-    return claimed;
   }
 
   private manage(replicaSet: ReplicaSet, owned: readonly Pod[]): void {
@@ -141,10 +106,6 @@ export function isReady(pod: Pod): boolean {
   return findCondition(pod.status.conditions, 'Ready')?.status === 'True';
 }
 
-function ownerReference(replicaSet: ReplicaSet): { apiVersion: string; kind: string; name: string; uid: string; controller: true; blockOwnerDeletion: true } {
-  return { apiVersion: 'apps/v1', kind: 'ReplicaSet', name: replicaSet.metadata.name, uid: replicaSet.metadata.uid, controller: true, blockOwnerDeletion: true };
-}
-
 function podOf(replicaSet: ReplicaSet): Record<string, unknown> {
   const { labels, annotations, finalizers } = replicaSet.spec.template.metadata ?? {};
   return {
@@ -153,7 +114,7 @@ function podOf(replicaSet: ReplicaSet): Record<string, unknown> {
       ...(labels && { labels }),
       ...(annotations && { annotations }),
       ...(finalizers && { finalizers }),
-      ownerReferences: [ownerReference(replicaSet)],
+      ownerReferences: [ownerReferenceTo(replicaSet)],
     },
     spec: structuredClone(replicaSet.spec.template.spec),
   };
@@ -162,7 +123,7 @@ function podOf(replicaSet: ReplicaSet): Record<string, unknown> {
 const phaseOrder: Record<string, number> = { Pending: 0, Running: 2 };
 
 /** ActivePods' order: unassigned, pending, not ready, shortest ready, most restarts, newest. */
-function firstToGo(a: Pod, b: Pod): number {
+export function firstToGo(a: Pod, b: Pod): number {
   const restarts = (pod: Pod): number => Math.max(0, ...(pod.status.containerStatuses ?? []).map(({ restartCount }) => restartCount));
   const readySince = (pod: Pod): string => findCondition(pod.status.conditions, 'Ready')?.lastTransitionTime ?? '';
   return (

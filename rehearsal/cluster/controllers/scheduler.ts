@@ -1,6 +1,6 @@
 import type { EventRecorder } from '../events';
 import { parseQuantity } from '../quantity';
-import { timestamp, type Node, type Pod } from '../objects';
+import { timestamp, type Node, type NodeSelectorTerm, type Pod, type PodSpec } from '../objects';
 import type { Registry } from '../registry';
 import { resourceType } from '../resources';
 import { matchesLabels, requirementsOf } from '../selectors';
@@ -11,6 +11,7 @@ import { keyOf, splitKey, WorkQueue } from './workQueue';
 
 const pods = resourceType('pods');
 const nodes = resourceType('nodes');
+const claims = resourceType('persistentvolumeclaims');
 const manager = 'kube-scheduler';
 
 /** Binds pods to a node that suits them, or says why none does. */
@@ -25,7 +26,7 @@ export class Scheduler implements Controller {
   observe({ resource, object, type }: Change): void {
     if (resource === pods && type === 'ADDED') this.queue.add(keyOf(object.metadata.namespace, object.metadata.name));
     // What frees room or changes the node gives the unschedulable ones another chance.
-    else if (resource === nodes || (resource === pods && type === 'DELETED')) {
+    else if (resource === nodes || (resource === pods && type === 'DELETED') || (resource === claims && type === 'ADDED')) {
       for (const pod of this.registry.store.list<Pod>(pods)) if (!pod.spec.nodeName) this.queue.add(keyOf(pod.metadata.namespace, pod.metadata.name));
     }
   }
@@ -39,6 +40,11 @@ export class Scheduler implements Controller {
     const { store } = this.registry;
     const pod = store.get<Pod>(pods, namespace, name);
     if (!pod || pod.spec.nodeName || pod.metadata.deletionTimestamp !== undefined || pod.spec.schedulerName !== 'default-scheduler') return;
+    const missing = pod.spec.volumes?.find(({ persistentVolumeClaim: claim }) => claim && !store.get(claims, namespace, claim.claimName));
+    if (missing?.persistentVolumeClaim) {
+      this.leave(pod, `persistentvolumeclaim "${missing.persistentVolumeClaim.claimName}" not found`);
+      return;
+    }
     const all = store.list<Node>(nodes);
     const reasons = new Map<string, number>();
     for (const node of all) {
@@ -51,7 +57,11 @@ export class Scheduler implements Controller {
       for (const obstacle of obstacles) reasons.set(obstacle, (reasons.get(obstacle) ?? 0) + 1);
     }
     const why = [...reasons].map(([reason, count]) => `${count} ${reason}`).sort();
-    const message = `0/${all.length} nodes are available: ${why.join(', ')}.`;
+    this.leave(pod, `0/${all.length} nodes are available: ${why.join(', ')}.`);
+  }
+
+  private leave(pod: Pod, message: string): void {
+    const { namespace = '', name } = pod.metadata;
     this.registry.update<Pod>(
       pods,
       namespace,
@@ -90,12 +100,9 @@ function withProbeTime(pod: Pod, condition: Parameters<typeof withCondition>[1])
 
 /** Why a node does not take a pod, in the scheduler's words; empty where it does. */
 export function obstaclesTo(pod: Pod, node: Node, others: readonly Pod[]): string[] {
-  if (node.spec.unschedulable) return ['node(s) were unschedulable'];
-  const labels = node.metadata.labels;
-  const terms = pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
-  const selected = matchesLabels(requirementsOf({ matchLabels: pod.spec.nodeSelector ?? {} }), labels);
-  const attracted = !terms || terms.some(({ matchExpressions }) => matchExpressions && matchesLabels(requirementsOf({ matchExpressions }), labels));
-  if (!selected || !attracted) return ["node(s) didn't match Pod's node affinity"];
+  const toleratesCordon = pod.spec.tolerations?.some(({ key, effect }) => key === 'node.kubernetes.io/unschedulable' && (effect === undefined || effect === 'NoSchedule'));
+  if (node.spec.unschedulable && !toleratesCordon) return ['node(s) were unschedulable'];
+  if (!attracts(node, pod.spec)) return ["node(s) didn't match Pod's node affinity"];
   const obstacles: string[] = [];
   if (others.length + 1 > Number(node.status.allocatable['pods'] ?? Infinity)) obstacles.push('Too many pods');
   for (const name of ['cpu', 'memory', 'ephemeral-storage']) {
@@ -104,6 +111,18 @@ export function obstaclesTo(pod: Pod, node: Node, others: readonly Pod[]): strin
     if (asked > 0 && asked + used > parseQuantity(node.status.allocatable[name] ?? '0')) obstacles.push(`Insufficient ${name}`);
   }
   return obstacles;
+}
+
+/** Whether a node has the labels, or the name, that a pod's spec asks for. */
+export function attracts({ metadata }: Node, { nodeSelector = {}, nodeName, affinity }: PodSpec): boolean {
+  if (nodeName !== undefined && nodeName !== metadata.name) return false;
+  if (!matchesLabels(requirementsOf({ matchLabels: nodeSelector }), metadata.labels)) return false;
+  const terms = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
+  const fits = ({ matchExpressions = [], matchFields = [] }: NodeSelectorTerm): boolean =>
+    matchExpressions.length + matchFields.length > 0 &&
+    matchesLabels(requirementsOf({ matchExpressions }), metadata.labels) &&
+    matchesLabels(requirementsOf({ matchExpressions: matchFields }), { 'metadata.name': metadata.name });
+  return !terms || terms.some(fits);
 }
 
 /** The sum over the containers, or the largest init container where that is more. */

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { ImageStore } from '../containers/imageStore';
 import type { ProcessRunner } from '../containers/processRunner';
 import type { EventRecorder } from '../events';
-import { timestamp, type ConfigMap, type Container, type Pod, type Secret } from '../objects';
+import { timestamp, type ConfigMap, type Container, type Pod, type Secret, type Volume } from '../objects';
 import type { Registry } from '../registry';
 import { resourceType } from '../resources';
 import { ContainerRunner, type ContainerHost, type KubeletTiming } from './containerRunner';
@@ -115,7 +115,7 @@ export class PodWorker {
     for (const volume of this.pod.spec.volumes ?? []) {
       const type = unsupportedVolume(volume);
       if (type !== undefined) {
-        this.refuse(`volume "${volume.name}" is of type ${type}, which the embedded cluster does not have (it has configMap, secret and emptyDir)`);
+        this.refuse(`volume "${volume.name}" is of type ${type}, which the embedded cluster does not have (it has configMap, secret, emptyDir and persistentVolumeClaim)`);
         return false;
       }
     }
@@ -140,7 +140,7 @@ export class PodWorker {
   private async mountVolumes(): Promise<boolean> {
     await mkdir(this.folder, { recursive: true });
     for (const volume of this.pod.spec.volumes ?? []) {
-      const folder = join(this.folder, 'volumes', volume.name);
+      const folder = this.folderOf(volume);
       try {
         await materialise(volume, folder, this.sources());
         this.volumes.set(volume.name, folder);
@@ -151,6 +151,14 @@ export class PodWorker {
       }
     }
     return true;
+  }
+
+  /** What is claimed outlives the pod; all else goes with it. */
+  private folderOf({ name, persistentVolumeClaim: claim }: Volume): string {
+    if (!claim) return join(this.folder, 'volumes', name);
+    const { namespace = '' } = this.pod.metadata;
+    const uid = this.context.registry.store.get(resourceType('persistentvolumeclaims'), namespace, claim.claimName)?.metadata.uid;
+    return join(this.context.root, 'claims', uid ?? claim.claimName);
   }
 
   private sources() {

@@ -12,7 +12,7 @@ export interface VolumeSources {
 /** A volume that cannot be set up yet: the pod waits, as on a real node. */
 export class MountFailure extends Error {}
 
-const supported = ['configMap', 'secret', 'emptyDir'];
+const supported = ['configMap', 'secret', 'emptyDir', 'persistentVolumeClaim'];
 
 /** The type of a volume that this cluster cannot offer, if so. */
 export function unsupportedVolume(volume: Volume): string | undefined {
