@@ -1,10 +1,10 @@
+import { nearNames } from '../core/agent/nearNames';
 import { UserError } from '../core/agent/userError';
 import type { Builds } from '../core/azureDevOps/builds';
 import type { Releases } from '../core/azureDevOps/releases';
 import type { BuildDefinition, ReleaseDefinition } from '../core/azureDevOps/restTypes';
 import { isNotFound, type ServiceError } from '../core/azureDevOps/serviceError';
 import type { DefinitionName, TargetType } from './inputs';
-import { nearNames } from './nearNames';
 
 type Listed = Pick<BuildDefinition & ReleaseDefinition, 'id' | 'name' | 'path'>;
 

@@ -22,6 +22,11 @@ export interface Agent {
   input(name: string): string | undefined;
   /** The value of a pipeline variable such as `Build.BuildId`; undefined where it is absent or empty. */
   variable(name: string): string | undefined;
+  /**
+   * The names of the job's variables. `variable` finds more: whatever is in the environment of the agent's machine, such
+   * as PATH.
+   */
+  variableNames(): readonly VariableName[];
   /** A variable that the step's `env` sets, by its exact name; undefined where it is absent or empty. */
   environment(name: string): string | undefined;
   /** The service connection with this id; undefined where the agent gave none, as for a step of a fork's pull request. */
@@ -50,6 +55,12 @@ export interface Agent {
 
   /** Reports the result of the run; `runTask` does, once. */
   complete(result: TaskOutcome['result'], message: string): void;
+}
+
+export interface VariableName {
+  /** As it was defined, for example `Build.BuildId`. */
+  readonly name: string;
+  readonly secret: boolean;
 }
 
 /** A service connection as the agent gives it; keys of both maps in lower case. */

@@ -37,6 +37,7 @@ export function pipelineAgent(): Agent {
 
     input: (name) => read(() => lib.getInput(name))?.trim() ?? emptyInput(name),
     variable,
+    variableNames: () => read(() => lib.getVariables()).map(({ name, secret }) => ({ name, secret })),
     environment: (name) => process.env[name] || undefined,
     serviceConnection: (id) => read(() => serviceConnection(lib, id)),
     network: (url) => read(() => network(lib, url)),

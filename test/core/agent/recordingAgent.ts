@@ -1,4 +1,4 @@
-import type { Agent, AgentNetwork, ServiceConnection, TaskOutcome, TestResults } from '../../../tasks/core/agent/agent';
+import type { Agent, AgentNetwork, ServiceConnection, TaskOutcome, TestResults, VariableName } from '../../../tasks/core/agent/agent';
 
 /** What a {@link RecordingAgent} is made with; everything is optional. */
 export interface RecordingAgentOptions {
@@ -8,6 +8,8 @@ export interface RecordingAgentOptions {
   connections?: ServiceConnection[];
   network?: AgentNetwork;
   secretValues?: string[];
+  /** Names of secret variables. */
+  secretNames?: string[];
   environment?: Record<string, string | undefined>;
   tempDirectory?: string;
   workingDirectory?: string;
@@ -69,6 +71,10 @@ export class RecordingAgent implements Agent {
   variable(name: string): string | undefined {
     const wanted = name.toLowerCase();
     return Object.entries(this.options.variables ?? {}).find(([key]) => key.toLowerCase() === wanted)?.[1];
+  }
+  variableNames(): VariableName[] {
+    const names = Object.keys(this.options.variables ?? {}).map((name) => ({ name, secret: false }));
+    return [...names, ...(this.options.secretNames ?? []).map((name) => ({ name, secret: true }))];
   }
   environment(name: string): string | undefined {
     return this.options.environment?.[name] || undefined;

@@ -3,7 +3,6 @@ import type { Child } from '../../../tasks/TriggerAndMonitor/child';
 import { childOutcome, type FollowEnd } from '../../../tasks/TriggerAndMonitor/childOutcome';
 import { finishDecision } from '../../../tasks/TriggerAndMonitor/finishDecision';
 import { followChild, pollDelay } from '../../../tasks/TriggerAndMonitor/followChild';
-import { nearNames } from '../../../tasks/TriggerAndMonitor/nearNames';
 
 const child = { title: 'run 1.2 (7)', url: 'https://x/7' };
 const ended = (result: 'succeeded' | 'partiallySucceeded' | 'failed' | 'canceled', reason = 'test › pytest: exit code 1'): FollowEnd => ({ kind: 'ended', result, phase: result, reason });
@@ -37,16 +36,6 @@ describe('finishDecision', () => {
     ['a step that was killed and whose child may go on', { child: reference, settled: false, cancelChildOnCancel: false }, 'nothing'],
   ];
   for (const [name, situation, kind] of cases) it(`says ${kind} for ${name}`, () => assert.equal(finishDecision(situation).kind, kind));
-});
-
-describe('nearNames', () => {
-  const names = ['api', 'api-build', 'web', 'web-deploy', 'Deploy web', 'nightly', 'api'];
-  const cases: [string, string[]][] = [
-    ['apii', ['api', 'api-build']],
-    ['web-deplyo', ['web-deploy', 'Deploy web', 'web']],
-    ['xyz', []],
-  ];
-  for (const [wanted, near] of cases) it(`gives ${near.join(', ') || 'nothing'} for ${wanted}`, () => assert.deepEqual(nearNames(names, wanted), near));
 });
 
 describe('pollDelay', () => {
