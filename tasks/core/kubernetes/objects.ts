@@ -93,6 +93,57 @@ export interface Deployment extends KubernetesObject {
   };
 }
 
+export interface StatefulSet extends KubernetesObject {
+  spec: {
+    replicas?: number;
+    minReadySeconds?: number;
+    podManagementPolicy?: 'OrderedReady' | 'Parallel';
+    updateStrategy?: { type?: string; rollingUpdate?: { partition?: number } };
+    selector: LabelSelector;
+    template: PodTemplate;
+  };
+  status?: {
+    observedGeneration?: number;
+    replicas?: number;
+    updatedReplicas?: number;
+    readyReplicas?: number;
+    availableReplicas?: number;
+    currentRevision?: string;
+    updateRevision?: string;
+    conditions?: Condition[];
+  };
+}
+
+export interface DaemonSet extends KubernetesObject {
+  spec: { updateStrategy?: { type?: string }; selector: LabelSelector; template: PodTemplate };
+  status?: {
+    observedGeneration?: number;
+    desiredNumberScheduled?: number;
+    currentNumberScheduled?: number;
+    updatedNumberScheduled?: number;
+    numberReady?: number;
+    numberAvailable?: number;
+    conditions?: Condition[];
+  };
+}
+
+export interface Job extends KubernetesObject {
+  /** The API server writes the selector of a Job. */
+  spec: { parallelism?: number; completions?: number; suspend?: boolean; selector?: LabelSelector; template: PodTemplate };
+  status?: { active?: number; succeeded?: number; failed?: number; conditions?: Condition[] };
+}
+
+/** What runs pods, by its kind. */
+export interface Workloads {
+  Deployment: Deployment;
+  StatefulSet: StatefulSet;
+  DaemonSet: DaemonSet;
+  Job: Job;
+}
+
+export type WorkloadKind = keyof Workloads;
+export type Workload = Workloads[WorkloadKind];
+
 export interface ReplicaSet extends KubernetesObject {
   spec: { replicas?: number; template: PodTemplate };
 }
@@ -150,6 +201,7 @@ export interface KubernetesEvent extends KubernetesObject {
   message?: string;
   type?: string;
   count?: number;
+  series?: { count?: number };
   firstTimestamp?: string;
   lastTimestamp?: string;
   eventTime?: string;

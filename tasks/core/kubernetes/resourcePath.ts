@@ -8,6 +8,9 @@ const GROUPS = {
   namespaces: '/api/v1',
   deployments: '/apis/apps/v1',
   replicasets: '/apis/apps/v1',
+  statefulsets: '/apis/apps/v1',
+  daemonsets: '/apis/apps/v1',
+  jobs: '/apis/batch/v1',
   leases: '/apis/coordination.k8s.io/v1',
 } as const;
 

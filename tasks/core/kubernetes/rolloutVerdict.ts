@@ -1,144 +1,147 @@
 import { isDeepStrictEqual } from 'node:util';
-import { condition, type Condition, type Deployment, type Pod, type PodTemplate, type ReplicaSet } from './objects';
+import type { Condition, Pod, ReplicaSet, Workload, WorkloadKind } from './objects';
+import { condition } from './objects';
 import type { PodVerdict } from './podVerdict';
+import { owned, rulesOf, type RolloutCounts } from './workloadRules';
 
-/** What is known of a Deployment's rollout at one moment. */
+/** What is known of a workload's rollout at one moment. */
 export interface RolloutState {
+  readonly kind: WorkloadKind;
   /** Undefined once it has been deleted. */
-  readonly deployment: Deployment | undefined;
+  readonly object: Workload | undefined;
+  /** Needed for a Deployment only. */
   readonly replicaSets: readonly ReplicaSet[];
   readonly pods: readonly Pod[];
 }
 
 export interface RolloutExpectation {
   readonly uid: string;
-  /** What the change set, by container. Once other images are wanted, whatever is rolled out is not this change. */
+  /** The images of the change, by container. Once other images are wanted, whatever is rolled out is not this change. */
   readonly images: Readonly<Record<string, string>>;
-  /** The Progressing condition from before the change: what it says then is not about this rollout. */
-  readonly staleProgressing: Condition | undefined;
+  /** The conditions from before the change: what they say then is not about this rollout. */
+  readonly staleConditions: readonly Condition[];
   /** How long refused pods (quota, an admission webhook) are borne, in milliseconds. */
   readonly replicaFailureGraceMs: number;
 }
 
-export interface RolloutCounts {
-  readonly desired: number;
-  readonly updated: number;
-  readonly ready: number;
-  readonly available: number;
-  /** Pods of earlier revisions that still run. */
-  readonly old: number;
-}
-
 export type RolloutVerdict =
-  /** The message is empty until the deployment controller has taken the change up. */
-  | { readonly kind: 'progressing'; readonly message: string; readonly counts: RolloutCounts }
-  | { readonly kind: 'complete'; readonly counts: RolloutCounts }
+  /**
+   * The message is empty until the controller has taken the change up. `topic` stays the same while the same trouble is
+   * told in changing words, as with the image that is pulled and backed off from in turn.
+   */
+  | { readonly kind: 'progressing'; readonly message: string; readonly topic: string; readonly counts: RolloutCounts }
+  /** `note` says what a complete rollout has left on the earlier version (OnDelete, a partition). */
+  | { readonly kind: 'complete'; readonly note?: string; readonly counts: RolloutCounts }
   /** May pass; a failure once `forMs` have passed since it was first seen. */
   | { readonly kind: 'suspect'; readonly reason: string; readonly message: string; readonly forMs: number; readonly counts: RolloutCounts }
-  | { readonly kind: 'failed'; readonly reason: string; readonly message: string; readonly pod?: string; readonly container?: string; readonly counts: RolloutCounts };
+  | RolloutFailure;
+
+export interface RolloutFailure {
+  readonly kind: 'failed';
+  /** In the terms of Kubernetes where it has one; else Deleted, Recreated, Replaced, Timeout, or `SoakFailed` with what happened. */
+  readonly reason: string;
+  readonly message: string;
+  /** The guilty ones, where they are known. */
+  readonly pod?: string;
+  readonly container?: string;
+  readonly counts: RolloutCounts;
+}
 
 /**
- * Judges a Deployment's rollout by the rules of `kubectl rollout status`, and more strictly: a pod of the new revision
- * in a fatal state fails it at once, and so do pods that the API server keeps refusing. Targets are read from the object
- * each time, so an autoscaler may change them meanwhile.
- * @param podVerdicts by uid, for the pods of the new revision
+ * Judges a rollout by the rules of `kubectl rollout status`, and more strictly: a pod of the new revision in a fatal
+ * state fails it at once, and so do pods that the API server keeps refusing; a StatefulSet has to settle on its new
+ * revision, and surplus pods have to be gone. A Job is complete or failed as its own conditions say. Targets are read
+ * from the object each time, so an autoscaler may change them meanwhile.
+ * @param podVerdicts by uid, for the workload's pods
  */
 export function rolloutVerdict(state: RolloutState, expected: RolloutExpectation, podVerdicts: ReadonlyMap<string, PodVerdict>): RolloutVerdict {
-  const { deployment } = state;
-  if (!deployment) return failed('Deleted', 'it was deleted while its rollout was watched', NO_COUNTS);
-  const counts = rolloutCounts(deployment);
-  if (deployment.metadata.uid !== expected.uid) return failed('Recreated', 'it was deleted and created anew by somebody else', counts);
-  const others = replacedImages(deployment, expected.images);
+  const { kind, object } = state;
+  if (!object) return failed('Deleted', 'it was deleted while its rollout was watched', NO_COUNTS);
+  const rules = rulesOf(kind);
+  const counts = rules.counts(object);
+  if (object.metadata.uid !== expected.uid) return failed('Recreated', 'it was deleted and created anew by somebody else', counts);
+  const others = replacedImages(object, expected.images);
   if (others.length > 0) return failed('Replaced', `somebody else set ${others.join(', ')} while its rollout was watched`, counts);
-  if ((deployment.status?.observedGeneration ?? 0) < (deployment.metadata.generation ?? 0)) {
-    return { kind: 'progressing', message: '', counts };
-  }
+  if (!rules.takenUp(object)) return { kind: 'progressing', message: '', topic: '', counts };
 
-  for (const pod of newPods(state)) {
+  const waitsFor = rules.unfinished(object, counts);
+  if (waitsFor === undefined && kind === 'Job') return { kind: 'complete', counts };
+  const fresh = newPods(state);
+  for (const pod of fresh) {
     const verdict = podVerdicts.get(pod.metadata.uid ?? '');
     if (verdict?.kind === 'fatal') {
       return { ...failed(verdict.reason, verdict.message, counts), pod: pod.metadata.name, ...(verdict.container ? { container: verdict.container } : {}) };
     }
   }
-
-  const progressing = condition(deployment, 'Progressing');
-  if (progressing?.reason === 'ProgressDeadlineExceeded' && !isDeepStrictEqual(progressing, expected.staleProgressing)) {
-    return failed('ProgressDeadlineExceeded', progressing.message ?? 'it made no progress within its deadline', counts);
+  const failure = rules.failure(object);
+  if (failure && !expected.staleConditions.some((stale) => isDeepStrictEqual(stale, failure))) return controllersFailure(failure, fresh, counts);
+  if (waitsFor === undefined) {
+    const note = rules.note?.(object, counts);
+    return { kind: 'complete', counts, ...(note === undefined ? {} : { note }) };
   }
-  const waitsFor = unfinished(counts);
-  if (waitsFor === undefined) return { kind: 'complete', counts };
-  const message = [waitsFor, ...troubles(state, podVerdicts)].join('; ');
-  if (deployment.spec.paused) return { kind: 'progressing', message: 'it was paused; `kubectl rollout resume` lets it go on', counts };
-  const refused = condition(deployment, 'ReplicaFailure');
+  const halted = rules.halted(object);
+  if (halted !== undefined) return { kind: 'progressing', message: halted, topic: halted, counts };
+  const refused = condition(object, 'ReplicaFailure');
   if (refused?.status === 'True') {
     return { kind: 'suspect', reason: refused.reason ?? 'FailedCreate', message: refused.message ?? 'its pods are refused', forMs: expected.replicaFailureGraceMs, counts };
   }
-  return { kind: 'progressing', message, counts };
-}
-
-const NO_COUNTS: RolloutCounts = { desired: 0, updated: 0, ready: 0, available: 0, old: 0 };
-
-function failed(reason: string, message: string, counts: RolloutCounts) {
-  return { kind: 'failed' as const, reason, message, counts };
-}
-
-function replacedImages(deployment: Deployment, expected: Readonly<Record<string, string>>): string[] {
-  const { containers } = deployment.spec.template.spec;
-  return containers.filter(({ name, image }) => (expected[name] ?? image) !== image).map(({ image }) => image ?? '');
-}
-
-function rolloutCounts(deployment: Deployment): RolloutCounts {
-  const { status = {} } = deployment;
-  const updated = status.updatedReplicas ?? 0;
+  const troubles = podTroubles(state, fresh, podVerdicts);
   return {
-    desired: deployment.spec.replicas ?? 1,
-    updated,
-    ready: status.readyReplicas ?? 0,
-    available: status.availableReplicas ?? 0,
-    old: Math.max(0, (status.replicas ?? 0) - updated),
+    kind: 'progressing',
+    message: [waitsFor, ...troubles.map(({ text }) => text)].join('; '),
+    topic: [waitsFor, ...troubles.map(({ topic }) => topic)].join('; '),
+    counts,
   };
 }
 
+const NO_COUNTS: RolloutCounts = { desired: 0, wanted: 0, updated: 0, ready: 0, available: 0, old: 0 };
+
+function failed(reason: string, message: string, counts: RolloutCounts): RolloutFailure {
+  return { kind: 'failed', reason, message, counts };
+}
+
+/** A controller that gives up (a deadline, too many failed pods of a Job) names no pod; one that has failed shows why. */
+function controllersFailure(failure: Condition, fresh: readonly Pod[], counts: RolloutCounts): RolloutFailure {
+  const told = failed(failure.reason ?? failure.type, failure.message ?? 'its controller gave up', counts);
+  const guilty = fresh.findLast((pod) => pod.status?.phase === 'Failed');
+  return guilty ? { ...told, pod: guilty.metadata.name } : told;
+}
+
+function replacedImages(object: Workload, expected: Readonly<Record<string, string>>): string[] {
+  const { containers, initContainers = [] } = object.spec.template.spec;
+  return [...containers, ...initContainers].filter(({ name, image }) => (expected[name] ?? image) !== image).map(({ image }) => image ?? '');
+}
+
+/** The images of a workload's template, by container. */
+export function templateImages(object: Workload): Record<string, string> {
+  const { containers, initContainers = [] } = object.spec.template.spec;
+  return Object.fromEntries([...initContainers, ...containers].map(({ name, image }) => [name, image ?? '']));
+}
+
+/** The pods of the revision that the workload's template now describes. */
+export function newPods({ kind, object, replicaSets, pods }: RolloutState): readonly Pod[] {
+  return object ? rulesOf(kind).newPods({ object, replicaSets, pods }) : [];
+}
+
 /** Pods that may still come up, but of which people want to know before they have failed. */
-function troubles(state: RolloutState, podVerdicts: ReadonlyMap<string, PodVerdict>): string[] {
-  return newPods(state).flatMap((pod) => {
+function podTroubles(state: RolloutState, fresh: readonly Pod[], podVerdicts: ReadonlyMap<string, PodVerdict>): { text: string; topic: string }[] {
+  const inTheWay = state.kind === 'StatefulSet' && state.object ? owned(state.object, state.pods).filter((pod) => !fresh.includes(pod)) : [];
+  return [...fresh, ...inTheWay].flatMap((pod) => {
     const verdict = podVerdicts.get(pod.metadata.uid ?? '');
-    const isTrouble = verdict?.kind === 'suspect' || (verdict?.kind === 'waiting' && CRASHED.test(verdict.reason));
-    return isTrouble ? [`pod ${pod.metadata.name}: ${verdict.reason}: ${verdict.message}`] : [];
+    const isNew = fresh.includes(pod);
+    // An ordered StatefulSet waits for a broken pod of the earlier version as well.
+    const isTrouble = verdict?.kind === 'suspect' || (verdict?.kind === 'fatal' && !isNew) || (verdict?.kind === 'waiting' && CRASHED.test(verdict.reason));
+    if (!isTrouble) return [];
+    const name = `pod ${pod.metadata.name}${isNew ? '' : ' of the earlier version'}`;
+    const restarts = (pod.status?.containerStatuses ?? []).reduce((sum, { restartCount }) => sum + restartCount, 0);
+    return [{ text: `${name}: ${verdict.reason}: ${verdict.message}`, topic: `${name}: ${troubleTopic(verdict.reason)} ${restarts}` }];
   });
 }
 
 const CRASHED = /^(CrashLoopBackOff|Error|OOMKilled|RunContainerError)$/;
 
-/** What `kubectl rollout status` would still wait for, in its order. */
-function unfinished({ desired, updated, available, old }: RolloutCounts): string | undefined {
-  if (updated < desired) return `${updated} of ${desired} new pods created`;
-  if (old > 0) return `${old} old ${old === 1 ? 'pod' : 'pods'} still running`;
-  if (available < updated) return `${available} of ${updated} new pods available`;
-  return undefined;
-}
-
-/** The pods of the revision that the Deployment's template now describes. */
-export function newPods(state: RolloutState): readonly Pod[] {
-  const { deployment } = state;
-  const uid = deployment && newReplicaSet(deployment, state.replicaSets)?.metadata.uid;
-  if (!uid) return [];
-  return state.pods.filter((pod) => pod.metadata.ownerReferences?.some((owner) => owner.uid === uid));
-}
-
-/**
- * The ReplicaSet whose template equals the Deployment's but for the hash label: the deployment controller finds it by
- * the same comparison, so no annotation has to be waited for.
- */
-export function newReplicaSet(deployment: Deployment, replicaSets: readonly ReplicaSet[]): ReplicaSet | undefined {
-  return replicaSets.find(
-    (candidate) =>
-      candidate.metadata.ownerReferences?.some((owner) => owner.uid === deployment.metadata.uid) &&
-      isDeepStrictEqual(withoutHash(candidate.spec.template), withoutHash(deployment.spec.template)),
-  );
-}
-
-function withoutHash(template: PodTemplate): PodTemplate {
-  const labels = Object.fromEntries(Object.entries(template.metadata?.labels ?? {}).filter(([key]) => key !== 'pod-template-hash'));
-  return { ...template, metadata: { ...template.metadata, labels } };
+/** The same for reasons that alternate while the same trouble lasts: one grace and one line count for all of them. */
+export function troubleTopic(reason: string): string {
+  if (reason === 'ErrImagePull' || reason === 'ImagePullBackOff') return 'ImagePull';
+  return CRASHED.test(reason) ? 'Crash' : reason;
 }

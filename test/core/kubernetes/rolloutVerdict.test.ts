@@ -1,7 +1,8 @@
 import * as assert from 'node:assert/strict';
 import type { Condition, Deployment } from '../../../tasks/core/kubernetes/objects';
 import type { PodVerdict } from '../../../tasks/core/kubernetes/podVerdict';
-import { newPods, newReplicaSet, rolloutVerdict, type RolloutVerdict } from '../../../tasks/core/kubernetes/rolloutVerdict';
+import { newPods, rolloutVerdict, type RolloutVerdict } from '../../../tasks/core/kubernetes/rolloutVerdict';
+import { newReplicaSet } from '../../../tasks/core/kubernetes/workloadRules';
 import { deployment, pod, replicaSet, template } from './objectsMadeUp';
 
 const deadline = (lastUpdateTime: string): Condition => ({ type: 'Progressing', status: 'False', reason: 'ProgressDeadlineExceeded', message: 'ReplicaSet "web-new" has timed out progressing.', lastUpdateTime });
@@ -9,8 +10,8 @@ const refused: Condition = { type: 'ReplicaFailure', status: 'True', reason: 'Fa
 const counts = (updatedReplicas: number, replicas: number, availableReplicas: number) => ({ updatedReplicas, replicas, availableReplicas, readyReplicas: availableReplicas });
 
 function judge(object: Deployment | undefined, more: { pods?: ReturnType<typeof pod>[]; verdicts?: [string, PodVerdict][]; stale?: Condition; images?: Record<string, string> } = {}): RolloutVerdict {
-  const state = { deployment: object, replicaSets: [replicaSet('rs-old', 'app:1'), replicaSet('rs-new', 'app:2')], pods: more.pods ?? [] };
-  return rolloutVerdict(state, { uid: 'dep', images: more.images ?? {}, staleProgressing: more.stale, replicaFailureGraceMs: 20_000 }, new Map(more.verdicts ?? []));
+  const state = { kind: 'Deployment' as const, object, replicaSets: [replicaSet('rs-old', 'app:1'), replicaSet('rs-new', 'app:2')], pods: more.pods ?? [] };
+  return rolloutVerdict(state, { uid: 'dep', images: more.images ?? {}, staleConditions: more.stale ? [more.stale] : [], replicaFailureGraceMs: 20_000 }, new Map(more.verdicts ?? []));
 }
 
 const fatal: PodVerdict = { kind: 'fatal', reason: 'CrashLoopBackOff', message: 'it ended with exit code 1', container: 'app' };
@@ -81,9 +82,9 @@ describe("a Deployment's new ReplicaSet", () => {
   it("is never another Deployment's", () => assert.equal(uidOf(deployment(), replicaSet('rs-x', 'app:2', 'other')), undefined));
   it('differs by labels too', () => assert.equal(uidOf(deployment({ spec: { template: template('app:2', { track: 'a' }) } }), replicaSet('rs-new', 'app:2')), undefined));
   it('owns the new pods', () => {
-    const state = { deployment: deployment(), replicaSets: [replicaSet('rs-old', 'app:1'), replicaSet('rs-new', 'app:2')], pods: [oldPod, pod()] };
+    const state = { kind: 'Deployment' as const, object: deployment(), replicaSets: [replicaSet('rs-old', 'app:1'), replicaSet('rs-new', 'app:2')], pods: [oldPod, pod()] };
     assert.deepEqual(newPods(state).map((found) => found.metadata.name), ['web-1']);
-    assert.deepEqual(newPods({ ...state, deployment: undefined }), []);
+    assert.deepEqual(newPods({ ...state, object: undefined }), []);
     assert.deepEqual(newPods({ ...state, replicaSets: [] }), []);
   });
 });
