@@ -28,6 +28,7 @@ const load = (from: string) => `export const loading: Promise<unknown> = import(
 const CORE_TIME = 'tasks/core/time/clock.ts';
 const CORE_AGENT = 'tasks/core/agent/pipelineAgent.ts';
 const CORE_KUBERNETES = 'tasks/core/kubernetes/watch.ts';
+const CORE_AZURE = 'tasks/core/azure/azureToken.ts';
 const CORE_REPORT = 'tasks/core/report/markdown.ts';
 const VERDICT = 'tasks/core/kubernetes/podVerdict.ts';
 const GUARD = 'tasks/DeployWithRollbackGuard/main.ts';
@@ -54,6 +55,9 @@ describe('the import rules', () => {
     ['a bundle test using a task', BUNDLE_TEST, use('../../tasks/NewmanGate/main')],
     ['core/time using core/agent', CORE_TIME, use('../agent/userError')],
     ['core/time using core/kubernetes', CORE_TIME, use('../kubernetes/objects')],
+    ['core/kubernetes using core/azure', CORE_KUBERNETES, use('../azure/azureToken')],
+    ['core/kubernetes using types of core/azure', CORE_KUBERNETES, "import type { AzureTokens } from '../azure/azureToken';\nexport type Used = AzureTokens;\n"],
+    ['core/azure using core/kubernetes', CORE_AZURE, use('../kubernetes/connect')],
     ['task-lib outside core/agent', CORE_KUBERNETES, use('azure-pipelines-task-lib/task')],
     ['task-lib in a task', GUARD, use('azure-pipelines-task-lib/task')],
     ['task-lib as types only in a task', GUARD, "import type { getInput } from 'azure-pipelines-task-lib/task';\nexport type Used = typeof getInput;\n"],
@@ -83,6 +87,8 @@ describe('the import rules', () => {
     ['a task using its own modules', GATE, use('./inputs')],
     ['core using core', CORE_KUBERNETES, use('../agent/userError')],
     ['core using core/time', CORE_KUBERNETES, use('../time/clock')],
+    ['core/azure using types of core/kubernetes', CORE_AZURE, "import type { ClusterSource } from '../kubernetes/clusterSource';\nexport type Used = ClusterSource;\n"],
+    ['core/azure using core/azureDevOps', CORE_AZURE, use('../azureDevOps/transport')],
     ['a verdict using plain types', VERDICT, use('./objects')],
     ['a verdict using node:util', VERDICT, use('node:util')],
     ['task-lib in core/agent', CORE_AGENT, use('azure-pipelines-task-lib/task')],

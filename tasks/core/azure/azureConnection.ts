@@ -115,15 +115,16 @@ function credentialOf({ id, scheme, authorization, data }: ServiceConnection, fr
   }
 }
 
-function cloudOf({ url, data }: ServiceConnection, from: string): AzureCloud {
-  const name = data['environment'] || cloudOfRegistry(url);
+function cloudOf({ url, authorization, data }: ServiceConnection, from: string): AzureCloud {
+  const isRegistry = (data['registrytype'] ?? '').toUpperCase() === 'ACR';
+  const name = data['environment'] || (isRegistry ? cloudOfRegistry(authorization['loginserver'] || url) : PUBLIC_CLOUD);
   if (name.toLowerCase() === 'azurestack' || data['enableadfsauthentication']?.toLowerCase() === 'true') {
     throw new UserError(`Azure Stack and AD FS, which ${from} uses, are not supported`, 'Use a service connection of type Kubernetes.');
   }
   const known = CLOUDS.find((cloud) => cloud.name.toLowerCase() === name.toLowerCase());
   const given = {
     authority: data['activedirectoryauthority'] || known?.authority || data['environmentauthorityurl'],
-    management: data['resourcemanagerendpointurl'] || (isRegistry(url) ? '' : url) || known?.management,
+    management: data['resourcemanagerendpointurl'] || (isRegistry ? '' : url) || known?.management,
   };
   if (!given.authority || !given.management) throw new UserError(`The cloud '${name}' of ${from} is not known, and its addresses are not in the connection`, `Use one of: ${CLOUDS.map((cloud) => cloud.name).join(', ')}.`);
   return {
@@ -140,13 +141,9 @@ function cloudNamed(name: string): AzureCloud {
 }
 
 /** A registry's connection has no word on its cloud, but its address tells. */
-function cloudOfRegistry(url: string): string {
-  const suffix = /\.azurecr\.(us|cn)(?:[:/]|$)/i.exec(url)?.[1]?.toLowerCase();
+function cloudOfRegistry(address: string): string {
+  const suffix = /\.azurecr\.(us|cn)(?:[:/]|$)/i.exec(address)?.[1]?.toLowerCase();
   return suffix === 'us' ? 'AzureUSGovernment' : suffix === 'cn' ? 'AzureChinaCloud' : PUBLIC_CLOUD;
-}
-
-function isRegistry(url: string): boolean {
-  return /\.azurecr\.(io|us|cn)(?:[:/]|$)/i.test(url);
 }
 
 /** Secrets go there, so it has to be HTTPS. */
