@@ -49,6 +49,8 @@ export interface AzureSimulator {
   /** Rules look at the service and path: `entra/<tenant>/oauth2/…`, `management/subscriptions/…`. */
   readonly faults: FaultInjector;
   readonly requests: AzureRequestRecord[];
+  /** Hear of every request with its answer, in full, for a check against a contract. Not to be stored. */
+  readonly listeners: Set<(service: AzureServiceName, call: ServiceCall, answer: ServiceAnswer) => void>;
   /** Signs tokens of Azure DevOps for jobs. */
   readonly jobIssuer: TokenIssuer;
   /** Signs tokens of a Kubernetes cluster for its service accounts. */
@@ -72,6 +74,7 @@ export async function startAzureSimulator(options: AzureSimulatorOptions): Promi
   const certificate = await serverCertificate();
   const faults = new FaultInjector();
   const requests: AzureRequestRecord[] = [];
+  const listeners: AzureSimulator['listeners'] = new Set();
   const jobIssuer = new TokenIssuer('https://vstoken.dev.azure.com/7f8b7b0e-0000-4000-8000-000000000001');
   const clusterIssuer = new TokenIssuer('https://oidc.aks.example/7f8b7b0e-0000-4000-8000-000000000002/');
   const job = options.job ?? NO_JOB;
@@ -111,6 +114,7 @@ export async function startAzureSimulator(options: AzureSimulatorOptions): Promi
     const answer: ServiceAnswer = status
       ? { status: status.code, json: { error: 'temporarily_unavailable' }, headers: status.retryAfterSeconds === undefined ? {} : { 'retry-after': String(status.retryAfterSeconds) } }
       : services[service](call);
+    for (const notify of listeners) notify(service, call, answer);
     response.writeHead(answer.status, { 'content-type': 'application/json; charset=utf-8', ...answer.headers });
     response.end(answer.json === undefined ? '' : JSON.stringify(answer.json));
   }
@@ -131,6 +135,7 @@ export async function startAzureSimulator(options: AzureSimulatorOptions): Promi
     entraId,
     faults,
     requests,
+    listeners,
     jobIssuer,
     clusterIssuer,
     // As Azure DevOps writes them, with the slashes at the end.

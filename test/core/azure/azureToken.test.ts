@@ -6,12 +6,14 @@ import { connect, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AzureSimulatorOptions } from '../../../rehearsal/azure/azureSimulator';
+import type { ServiceAnswer, ServiceCall } from '../../../rehearsal/azure/azureService';
 import type { ServiceConnection } from '../../../tasks/core/agent/agent';
 import { UserError } from '../../../tasks/core/agent/userError';
 import { azureConnection, podIdentity, type AzureConnection } from '../../../tasks/core/azure/azureConnection';
 import { azureRequests, type AzureRequestOptions } from '../../../tasks/core/azure/azureRequests';
 import { azureTokens, managementScope, type AzureTokens } from '../../../tasks/core/azure/azureToken';
 import type { Clock } from '../../../tasks/core/time/clock';
+import { CONTRACT_DIR, contractRecorder } from '../../rehearsal/azureDevOps/contractRecorder';
 import type { RecordingAgent } from '../agent/recordingAgent';
 import { azureStandIn, CLIENT, CONNECTION, principalCertificate, principalCertificateOf, SECRET, SUBJECT, TENANT, type AzureStandIn } from './azureStandIn';
 
@@ -172,6 +174,23 @@ describe('a token of Azure', () => {
         assert.equal(agent.secrets.at(-1), token);
       });
     }
+
+    it(`keeps to the official contract${CONTRACT_DIR ? '' : ' (not checked: set ADO_CONTRACT_DIR, see docs/development.md)'}`, async () => {
+      if (!CONTRACT_DIR) return;
+      const recorder = await contractRecorder(CONTRACT_DIR);
+      const listen = (service: string, call: ServiceCall, { status, json }: ServiceAnswer) => {
+        if (service !== 'azureDevOps') return;
+        const { method, path, query } = call;
+        const types = { contentType: 'application/json', answerType: 'application/json' };
+        recorder.check({ ...types, method, path: path.replace('/contoso/', ''), query: query.toString(), apiVersion: query.get('api-version') ?? undefined, requestBody: JSON.parse(call.body) as unknown, status, answerBody: json });
+      };
+      there.simulator.listeners.add(listen);
+      await asking(there, there.federated()).tokens.token(AKS);
+      await refusal(asking(there, { ...there.federated(), id: 'other' }).tokens.token(AKS));
+      there.simulator.listeners.delete(listen);
+      assert.equal(recorder.exchanges, 2);
+      assert.deepEqual(recorder.violations, []);
+    });
 
     it('says which federated credential is missing', async () => {
       const connection = there.federated();

@@ -7,7 +7,7 @@ import type { Exchange } from '../../../rehearsal/azureDevOps/httpFront';
 /** Folder with extracts of the official OpenAPI files; docs/development.md says where they come from. */
 export const CONTRACT_DIR = process.env.ADO_CONTRACT_DIR ?? '';
 
-const FILES = ['core', 'pipelines', 'build', 'pipelinesApproval', 'pipelinesChecks', 'environments', 'release'];
+const FILES = ['core', 'pipelines', 'build', 'pipelinesApproval', 'pipelinesChecks', 'environments', 'release', 'distributedTaskHub'];
 
 /** Operations that the services have though no specification names them, and where they are known from. */
 const UNDOCUMENTED: readonly { method: string; path: RegExp; reason: string }[] = [
