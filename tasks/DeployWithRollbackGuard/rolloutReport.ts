@@ -1,6 +1,7 @@
 import type { Agent } from '../core/agent/agent';
 import type { RolloutVerdict } from '../core/kubernetes/rolloutVerdict';
 import type { RolloutsWatchOptions, WatchedWorkload } from '../core/kubernetes/watchRollouts';
+import { workloadName } from '../core/kubernetes/workloadRules';
 import { formatDuration } from '../core/time/clock';
 
 /** A line per change of a rollout's state: what it waits for, with counts. */
@@ -19,19 +20,14 @@ export function rolloutsProgress(agent: Agent, workloads: readonly WatchedWorklo
   const complete = () => [...shares.values()].filter((share) => share === 100).length;
   return {
     progress: (workload, verdict) => {
-      agent.info(progressLine(workloadName(workload, namespaces.size > 1), verdict));
+      const name = workloadName(workload.kind, workload.object);
+      agent.info(progressLine(namespaces.size > 1 ? `${name} (namespace ${workload.object.metadata.namespace ?? ''})` : name, verdict));
       shares.set(workload, rolloutShare(verdict));
       const sum = [...shares.values()].reduce((total, share) => total + share, 0);
       agent.progress(sum / Math.max(1, shares.size), `${complete()} of ${shares.size} workloads rolled out`);
     },
     soakBegins: (soakMs) => agent.info(`Rolled out; watching for another ${formatDuration(soakMs)} whether it stays so.`),
   };
-}
-
-/** `deployment/web`, as kubectl takes it; with its namespace where several are in play. */
-export function workloadName({ kind, object }: WatchedWorkload, withNamespace = false): string {
-  const name = `${kind.toLowerCase()}/${object.metadata.name}`;
-  return withNamespace ? `${name} (namespace ${object.metadata.namespace ?? ''})` : name;
 }
 
 function progressLine(name: string, verdict: RolloutVerdict): string {

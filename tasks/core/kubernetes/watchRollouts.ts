@@ -107,6 +107,7 @@ class RolloutsWatch {
 
   private wakeAt = Infinity;
   private timer: NodeJS.Timeout | undefined;
+  private readonly aborted = () => this.settle?.reject(this.options.signal.reason);
   private settle: { resolve: (end: RolloutsEnd) => void; reject: (error: unknown) => void } | undefined;
 
   constructor(
@@ -133,8 +134,8 @@ class RolloutsWatch {
     return new Promise((resolve, reject) => {
       this.settle = { resolve, reject };
       const { signal } = this.options;
-      signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
-      if (signal.aborted) return reject(signal.reason as Error);
+      signal.addEventListener('abort', this.aborted, { once: true });
+      if (signal.aborted) return this.aborted();
       this.look();
       for (const planned of this.settle ? this.plan : []) void this.follow(planned).catch(reject);
     });
@@ -142,6 +143,7 @@ class RolloutsWatch {
 
   close(): void {
     clearTimeout(this.timer);
+    this.options.signal.removeEventListener('abort', this.aborted);
     this.settle = undefined;
   }
 

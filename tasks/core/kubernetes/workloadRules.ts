@@ -170,6 +170,11 @@ export function rulesOf(kind: WorkloadKind): WorkloadRules<Workload> {
   return RULES[kind];
 }
 
+/** `deployment/web`, as kubectl takes it. */
+export function workloadName(kind: WorkloadKind, object: Workload): string {
+  return `${kind.toLowerCase()}/${object.metadata.name}`;
+}
+
 const REVISION_LABEL = 'controller-revision-hash';
 
 /** The pods whose owner the object is; a Deployment owns none itself. */

@@ -76,7 +76,7 @@ describe('the diagnosis of a failed rollout', () => {
 describe('the likely cause', () => {
   const reasons = ['ErrImagePull', 'InvalidImageName', 'ErrImageNeverPull', 'CreateContainerConfigError', 'CreateContainerError', 'CrashLoopBackOff', 'OOMKilled', 'Unschedulable', 'FailedCreate', 'ProgressDeadlineExceeded', 'Deleted'];
   it('is told for each reason of the failure matrix, each its own', () => {
-    const causes = new Set(reasons.map(likelyCause));
+    const causes = new Set(reasons.map((reason) => likelyCause(reason)));
     assert.equal(causes.size, reasons.length);
     assert.ok(!causes.has(likelyCause('never heard of')));
   });
