@@ -1,4 +1,4 @@
-import { type Document, isAlias, isDocument, isMap, isNode, isPair, isScalar, isSeq, LineCounter, type Node, type Pair, parseAllDocuments, Scalar, visit, type YAMLMap } from 'yaml';
+import { Composer, type CST, type Document, isAlias, isDocument, isMap, isNode, isPair, isScalar, isSeq, Lexer, LineCounter, type Node, type Pair, Parser, Scalar, visit, type YAMLMap } from 'yaml';
 import { UserError } from '../core/agent/userError';
 import { plainScalarValue } from './plainScalar';
 import { findTokens, type Token, type TokenSource } from './tokens';
@@ -30,6 +30,7 @@ export interface UnknownToken {
 
 /** Aliases may grow a text to that many nodes each; the "billion laughs" stop here. */
 const MAX_ALIASES = 1000;
+const MAX_DEPTH = 200;
 /** Noncharacters of Unicode: no text has them. They stand for a token until the structure is known. */
 const MARK = '\uFDD0';
 const DIGITS = '\uFDD1\uFDD2\uFDD3\uFDD4\uFDD5\uFDD6\uFDD7\uFDD8\uFDD9\uFDDA\uFDDB\uFDDC\uFDDD\uFDDE\uFDDF\uFDE0\uFDE1\uFDE2\uFDE3\uFDE4\uFDE5\uFDE6\uFDE7\uFDE8\uFDE9\uFDEA\uFDEB\uFDEC\uFDED\uFDEE';
@@ -50,13 +51,7 @@ const MAX_TOKENS = DIGITS.length ** 3;
  * @throws UserError with file, line and column where it is no YAML
  */
 export function readSourceText(source: SourceText, tokens: TokenSource, unknown: UnknownToken[]): SourceValue[] {
-  const reader = new TextReader(source, tokens, unknown);
-  try {
-    return reader.values();
-  } catch (error) {
-    if (error instanceof RangeError) throw new UserError(`${source.file} cannot be read: it is nested too deeply`, 'Split it up.');
-    throw error;
-  }
+  return new TextReader(source, tokens, unknown).values();
 }
 
 class TextReader {
@@ -80,17 +75,25 @@ class TextReader {
   }
 
   values(): SourceValue[] {
-    const documents = parseAllDocuments(this.marked(), {
+    const composer = new Composer({
       version: '1.1',
       // Every plain value as its text: plainScalarValue says what it is, after tokens are replaced.
       schema: 'failsafe',
       merge: true,
       uniqueKeys: false,
-      prettyErrors: false,
-      lineCounter: this.lines,
     });
-    if (!Array.isArray(documents)) return [];
-    return documents.flatMap((document: Document.Parsed) => this.read(document));
+    return [...composer.compose(this.syntax())].flatMap((document) => this.read(document));
+  }
+
+  /** The syntax of the text, without the composer's recursion: nested too deeply, that would end the process. */
+  private *syntax(): Generator<CST.Token, void> {
+    const parser = new Parser(this.lines.addNewLine);
+    this.lines.addNewLine(0);
+    for (const lexeme of new Lexer().lex(this.marked())) {
+      yield* parser.next(lexeme);
+      if (parser.stack.length > MAX_DEPTH) throw this.faultAt(parser.offset, `this is nested in more than ${MAX_DEPTH} levels`);
+    }
+    yield* parser.end();
   }
 
   private read(document: Document.Parsed): SourceValue[] {
@@ -103,6 +106,9 @@ class TextReader {
         if (key !== 'key') this.settle(node, path);
       },
       Pair: (_key, pair, path) => this.settleKey(pair, path),
+      Alias: (_key, alias) => {
+        if (!alias.resolve(document)) throw this.faultAt(alias.range?.[0] ?? 0, `nothing before it is marked with '&${this.restored(alias.source)}'`);
+      },
     });
     visit(document, {
       Map: (_key, map) => this.refuseDuplicates(map),
@@ -116,8 +122,7 @@ class TextReader {
     try {
       return document.toJS({ maxAliasCount: MAX_ALIASES });
     } catch (error) {
-      if (error instanceof RangeError || !(error instanceof Error)) throw error;
-      throw this.faultAt(contents.range?.[0] ?? 0, error.message);
+      throw this.faultAt(contents.range?.[0] ?? 0, error instanceof Error ? error.message : String(error));
     }
   }
 
@@ -134,7 +139,9 @@ class TextReader {
   }
 
   private isAlone(token: Token): boolean {
-    return token.form !== '$(' && /(?:^|\n)[ \t]*$/.test(this.text.slice(0, token.offset));
+    const start = this.text.lastIndexOf('\n', token.offset) + 1;
+    const [rest = ''] = this.text.slice(token.offset + token.text.length).split('\n', 1);
+    return token.form !== '$(' && (this.text.slice(start, token.offset) + rest).trim() === '';
   }
 
   /** Puts in the tokens of a value and decides what the value is. */

@@ -155,6 +155,10 @@ function objectsOf(source: SourceValue, list: { apiVersion: string; kind: string
   }
   const metadata = object['metadata'];
   const name = isJsonMap(metadata) ? metadata['name'] : undefined;
+  const namespace = isJsonMap(metadata) ? metadata['namespace'] : undefined;
+  for (const [field, text] of Object.entries({ name, namespace })) {
+    if (text !== undefined && text !== null && typeof text !== 'string') throw new UserError(`${at}: the metadata.${field} of this ${kind} is not a text: YAML takes it for ${JSON.stringify(text)}`, 'Put it in quotes.');
+  }
   if (typeof name !== 'string' || name === '') {
     if (isJsonMap(metadata) && metadata['generateName'] !== undefined) {
       throw new UserError(`${at}: this ${kind} has a generateName, and a release must find its objects again`, 'Give it a metadata.name; a token such as ##Build.BuildId## in it makes it new in each run.');

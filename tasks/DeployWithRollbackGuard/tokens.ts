@@ -26,8 +26,13 @@ export interface Token {
 }
 
 const NAME = String.raw`[A-Za-z_][\w.-]*`;
+const HASHES = `##${NAME}##`;
+/** More than two `#` are no token but a rule of a comment or a headline; tokens may follow each other. */
+const HASH_TOKEN = `(?<=(?<!#)(?:${HASHES})*)##(${NAME})##(?=(?:${HASHES})*(?!#))`;
+const BRACE_TOKEN = String.raw`#\{[ \t]*(${NAME})[ \t]*\}#`;
 /** `$$` is how Kubernetes writes a dollar sign: `$$(NAME)` is no token, `$$$(NAME)` is one after it. */
-const TOKEN = new RegExp(String.raw`(?<!#)##(${NAME})##(?!#)|#\{[ \t]*(${NAME})[ \t]*\}#|(?<=(?<!\$)(?:\$\$)*)\$\((${NAME})\)`, 'g');
+const DOLLAR_TOKEN = String.raw`(?<=(?<!\$)(?:\$\$)*)\$\((${NAME})\)`;
+const TOKEN = new RegExp(`${HASH_TOKEN}|${BRACE_TOKEN}|${DOLLAR_TOKEN}`, 'g');
 
 /**
  * The tokens' values: those of the input `tokens` first, then the pipeline's variables, then (not for `$(NAME)`, which
