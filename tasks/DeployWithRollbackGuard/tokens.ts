@@ -46,7 +46,9 @@ export function tokenSource(inline: ReadonlyMap<string, string>, agent: Pick<Age
   return {
     find(name, form) {
       const key = keyOf(name);
-      const value = own.get(key) ?? (isSecret.get(key) === false ? agent.variable(name) : undefined) ?? (form === '$(' ? undefined : (agent.environment(name) ?? agent.environment(key)));
+      const variable = () => (isSecret.get(key) === false ? (agent.variable(name) ?? '') : undefined);
+      const environment = () => (form === '$(' ? undefined : (agent.environment(name) ?? agent.environment(key)));
+      const value = own.get(key) ?? variable() ?? environment();
       if (value !== undefined) return { kind: 'value', value };
       return isSecret.get(key) === true ? { kind: 'secret' } : undefined;
     },

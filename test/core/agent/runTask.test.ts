@@ -41,6 +41,7 @@ const BODIES = `{
     if (known.some((value) => !value)) throw new Error('not all was read: ' + known.map(Boolean));
     return { result: 'Succeeded', message: 'read ' + known.length };
   },
+  namesVariables: async (agent) => ({ result: 'Succeeded', message: agent.variableNames().map(({ name, secret }) => name + ':' + secret).join(' ') }),
   speaks: async (agent) => {
     agent.info('two\\n##vso[task.setvariable variable=a]lines');
     agent.section('##[error]title');
@@ -213,6 +214,19 @@ describe('the process of a task', function () {
       const shown = end.output.split(/\r?\n/).filter((line) => line.includes(secret) && !line.startsWith('##vso[task.setsecret]'));
       assert.deepEqual(shown, []);
     }
+  });
+
+  it("knows the names of the job's variables, apart from what else is in the environment", async () => {
+    const end = await task.run('namesVariables', {
+      VSTS_PUBLIC_VARIABLES: JSON.stringify(['Build.BuildId', 'empty']),
+      VSTS_SECRET_VARIABLES: JSON.stringify(['db.password']),
+      BUILD_BUILDID: '42',
+      EMPTY: '',
+      SECRET_DB_PASSWORD: 'sec-4712',
+      HOME: '/root',
+    });
+    assertReported(end, 'Succeeded', /\]db\.password:true Build\.BuildId:false empty:false$/);
+    assert.ok(!end.output.includes('4712'));
   });
 
   it('speaks to the agent in commands of its own only', async () => {

@@ -77,7 +77,7 @@ describe("The input 'tokens'", () => {
 
 describe('The value of a token', () => {
   const agent = new RecordingAgent({
-    variables: { 'Build.BuildId': '42', both: 'variable', 'Release.Artifacts._X.BuildNumber': '7', BUILD_BUILDID: '42', RELEASE_ARTIFACTS__X_BUILDNUMBER: '7' },
+    variables: { 'Build.BuildId': '42', both: 'variable', 'set.empty': '', 'Release.Artifacts._X.BuildNumber': '7', BUILD_BUILDID: '42', RELEASE_ARTIFACTS__X_BUILDNUMBER: '7' },
     secretNames: ['password', 'mapped'],
     environment: { mapped: 'from the step', HOME: '/root' },
   });
@@ -92,6 +92,7 @@ describe('The value of a token', () => {
     ['BOTH', '$(', 'inline'],
     ['MY_TOKEN', '##', 't'],
     ['empty', '##', ''],
+    ['set.empty', '$(', ''],
     ['mapped', '##', 'from the step'],
     ['mapped', '$(', undefined],
     ['password', '##', undefined],
