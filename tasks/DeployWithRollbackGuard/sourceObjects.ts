@@ -1,6 +1,6 @@
 import * as fs from 'node:fs/promises';
 import * as path from 'node:path';
-import { glob } from 'tinyglobby';
+import { escapePath, glob } from 'tinyglobby';
 import { nearNames } from '../core/agent/nearNames';
 import { UserError } from '../core/agent/userError';
 import type { KubernetesObject } from '../core/kubernetes/objects';
@@ -51,7 +51,7 @@ export async function loadManifests(source: ManifestSource): Promise<ManifestObj
     texts.push({ file, text: decode(await fs.readFile(path.resolve(source.folder, file)), file) });
   }
   const objects = readManifests(texts, source.tokens);
-  if (objects.length === 0) throw new UserError(`There is no object in ${named(files)} (input 'manifests')`, 'Name files that have some.');
+  if (objects.length === 0) throw new UserError(`There is no object in ${fileList(files)} (input 'manifests')`, 'Name files that have some.');
   return objects;
 }
 
@@ -70,15 +70,21 @@ export async function findManifestFiles(patterns: readonly string[], folder: str
   const included = patterns.filter((pattern) => !pattern.startsWith('!'));
   if (included.length === 0) throw new UserError("Input 'manifests' names no files", 'Write a file, a folder or a glob such as k8s/**/*.yml, one per line.');
   const excluding = patterns.filter((pattern) => pattern.startsWith('!')).map((pattern) => globPattern(pattern.slice(1)));
-  const excluded = new Set(await search(excluding.flatMap((pattern) => [pattern, `${pattern.replace(/\/$/, '')}/**`]), folder, true));
-  const files = new Set<string>();
+  const matching = new Set<string>();
   for (const pattern of included) {
     const matches = await filesOf(pattern, folder);
     if (matches.length === 0) throw nothingMatches(pattern, folder);
-    matches.filter((file) => !excluded.has(file)).forEach((file) => files.add(file));
+    matches.forEach((file) => matching.add(file));
   }
-  if (files.size === 0) throw new UserError("All files that the input 'manifests' names are excluded again by its lines with '!'", 'Correct one or the other.');
-  return [...files];
+  const files = excluding.length === 0 ? [...matching] : await without(excluding, [...matching], folder);
+  if (files.length === 0) throw new UserError("All files that the input 'manifests' names are excluded again by its lines with '!'", 'Correct one or the other.');
+  return files;
+}
+
+async function without(excluding: readonly string[], files: readonly string[], folder: string): Promise<string[]> {
+  const ignore = excluding.flatMap((pattern) => [pattern, `${pattern.replace(/\/$/, '')}/**`]);
+  const kept = new Set(await search(files.map(escapePath), folder, { ignore, dot: true }));
+  return files.filter((file) => kept.has(file));
 }
 
 /** A pattern with `/` between folders; on Windows `\` is one too, elsewhere it makes the next character literal. */
@@ -86,9 +92,9 @@ export function globPattern(pattern: string, platform: NodeJS.Platform = process
   return (platform === 'win32' ? pattern.replace(/\\/g, '/') : pattern).replace(/^\.\//, '');
 }
 
-async function filesOf(pattern: string, folder: string): Promise<string[]> {
+async function filesOf(text: string, folder: string): Promise<string[]> {
   // A path that exists is taken as it is, whatever glob characters it has.
-  const absolute = path.resolve(folder, pattern);
+  const absolute = path.resolve(folder, text);
   const kind = await fs.stat(absolute).catch(() => undefined);
   if (kind?.isFile()) return [relative(folder, absolute)];
   if (kind?.isDirectory()) {
@@ -96,15 +102,14 @@ async function filesOf(pattern: string, folder: string): Promise<string[]> {
     const files = entries.filter((name) => MANIFEST.test(name) && !name.startsWith('.')).sort(byCode);
     return files.map((name) => relative(folder, path.join(absolute, name)));
   }
-  const glob = globPattern(pattern);
-  const matches = await search([glob], folder, false);
-  return /(?:^|\/)\*+$/.test(glob) ? matches.filter((file) => MANIFEST.test(file)) : matches;
+  const pattern = globPattern(text);
+  const matches = await search([pattern], folder);
+  return /(?:^|\/)\*+$/.test(pattern) ? matches.filter((file) => MANIFEST.test(file)) : matches;
 }
 
-async function search(patterns: string[], folder: string, dot: boolean): Promise<string[]> {
-  if (patterns.length === 0) return [];
+async function search(patterns: string[], folder: string, options: { ignore?: string[]; dot?: boolean } = {}): Promise<string[]> {
   const caseSensitiveMatch = process.platform !== 'win32';
-  const found = await glob(patterns, { cwd: folder, absolute: true, onlyFiles: true, expandDirectories: false, caseSensitiveMatch, dot });
+  const found = await glob(patterns, { cwd: folder, absolute: true, onlyFiles: true, expandDirectories: false, caseSensitiveMatch, ...options });
   return found.map((file) => relative(folder, file)).sort(byCode);
 }
 
@@ -216,6 +221,6 @@ function secretExample(unknown: readonly UnknownToken[]): string {
   return `${name}=$(${name})`;
 }
 
-function named(files: readonly string[]): string {
+function fileList(files: readonly string[]): string {
   return files.length > 3 ? `${files.slice(0, 3).join(', ')} and ${files.length - 3} more files` : files.join(', ');
 }
