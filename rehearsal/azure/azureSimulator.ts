@@ -1,6 +1,6 @@
 import { createServer as createHttpServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { generate } from 'selfsigned';
 import { FaultInjector } from '../azureDevOps/faults';
 import { EntraId, type AzureApp } from './entraId';
@@ -119,11 +119,16 @@ export async function startAzureSimulator(options: AzureSimulatorOptions): Promi
     response.end(answer.json === undefined ? '' : JSON.stringify(answer.json));
   }
 
-  const servers = new Map<AzureServiceName, Server>();
+  const servers: Server[] = [];
+  const sockets = new Set<Socket>();
   async function start(service: AzureServiceName): Promise<string> {
     const secure = service !== 'machine';
     const server = secure ? createHttpsServer({ key: certificate.key, cert: certificate.cert }, listener(service)) : createHttpServer(listener(service));
-    servers.set(service, server);
+    servers.push(server);
+    server.on('connection', (socket: Socket) => {
+      sockets.add(socket);
+      socket.once('close', () => sockets.delete(socket));
+    });
     await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve));
     return `${secure ? 'https' : 'http'}://127.0.0.1:${(server.address() as AddressInfo).port}`;
   }
@@ -149,13 +154,10 @@ export async function startAzureSimulator(options: AzureSimulatorOptions): Promi
       'System.OidcRequestUri': `${urls.azureDevOps}/contoso/${jobTokens.path}`,
     },
     async stop() {
-      await Promise.all(
-        [...servers.values()].map((server) => {
-          const closed = new Promise((resolve) => server.close(resolve));
-          server.closeAllConnections();
-          return closed;
-        }),
-      );
+      const closed = servers.map((server) => new Promise((resolve) => server.close(resolve)));
+      // One by one: a server does not know the connections whose TLS handshake is not over.
+      for (const socket of sockets) socket.destroy();
+      await Promise.all(closed);
     },
   };
 }
