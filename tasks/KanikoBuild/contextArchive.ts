@@ -5,16 +5,28 @@ import { createGzip } from 'node:zlib';
 import dockerignore from '@balena/dockerignore';
 import { pack, type Headers, type Pack } from 'tar-stream';
 import { UserError } from '../core/agent/userError';
+import type { DockerfilePlace } from './imageInput';
 
 /** What is sent of a build context, in the order in which it is sent. */
 export interface ContextEntry {
   /** Below the context, with forward slashes. */
   readonly name: string;
-  readonly absolute: string;
+  /** The file on the agent; for one that is made up, its content. */
+  readonly source: string | Buffer;
   readonly kind: 'directory' | 'file' | 'link';
   readonly mode: number;
   readonly size: number;
 }
+
+/** All that is sent of a context. */
+export interface ContextListing {
+  readonly entries: readonly ContextEntry[];
+  /** What the executor shall take for the Dockerfile. */
+  readonly dockerfile: string;
+}
+
+/** The name of a Dockerfile from outside the context. Docker keeps such a file out of images too. */
+const SENT_DOCKERFILE = '.release-guard.Dockerfile';
 
 /** Zero bytes behind the archive's end: with them the executor starts to build without having seen the end of its input. */
 const PADDING_BYTES = 64 * 1024;
@@ -25,66 +37,99 @@ const PADDING_BYTES = 64 * 1024;
  * name, so that the same tree gives the same bytes. Links stay links and are never followed.
  * @throws UserError naming a file that cannot be sent
  */
-export async function contextEntries(context: string, dockerfile: string): Promise<ContextEntry[]> {
-  const ignoreFile = [`${dockerfile}.dockerignore`, '.dockerignore'].find((name) => fs.existsSync(path.join(context, name)));
-  const patterns = ignoreFile ? (await readText(path.join(context, ignoreFile), ignoreFile)).replace(/^\uFEFF/, '') : '';
+export async function listContext(context: string, place: DockerfilePlace): Promise<ContextListing> {
+  const dockerfile = place.kind === 'inside' ? place.name : SENT_DOCKERFILE;
+  const patterns = await readPatterns(context, place);
   const ignore = dockerignore({ ignorecase: false }).add(patterns);
   const hasExceptions = /^\s*!/m.test(patterns);
   const always = new Set([dockerfile, `${dockerfile}.dockerignore`, '.dockerignore']);
   const neededFolders = new Set([...always].flatMap(parents));
-  const entries: ContextEntry[] = [];
 
-  const walk = async (folder: string): Promise<boolean> => {
-    const children = (await readFolder(path.join(context, folder))).sort();
-    let sent = false;
-    for (const child of children) {
+  const walk = async (folder: string): Promise<ContextEntry[]> => {
+    const children = (await readFolder(path.join(context, folder), folder)).sort();
+    const below = await inBatches(children, async (child) => {
       const name = folder ? `${folder}/${child}` : child;
-      const absolute = path.join(context, name);
-      const stat = await fs.promises.lstat(absolute).catch((error: unknown) => {
+      const source = path.join(context, name);
+      const kept = always.has(name) || !ignore.ignores(name);
+      // Large folders such as node_modules are not even looked into.
+      if (!kept && !hasExceptions && !neededFolders.has(name)) return [];
+      const stat = await fs.promises.lstat(source).catch((error: unknown) => {
         throw unreadable(name, error);
       });
-      const kept = always.has(name) || !ignore.ignores(name);
       if (stat.isDirectory()) {
-        // Large folders such as node_modules are not even looked into.
-        if (!kept && !hasExceptions && !neededFolders.has(name)) continue;
-        const at = entries.length;
-        const below = await walk(name);
+        const inside = await walk(name);
         // An ignored folder is still sent where an exception keeps something in it.
-        if (kept || below || neededFolders.has(name)) entries.splice(at, 0, { name, absolute, kind: 'directory', mode: modeOf(stat), size: 0 });
-        sent ||= kept || below;
-      } else if (kept) {
-        if (stat.isFile()) {
-          await checkReadable(absolute, name);
-          entries.push({ name, absolute, kind: 'file', mode: modeOf(stat), size: stat.size });
-        } else if (stat.isSymbolicLink()) entries.push({ name, absolute, kind: 'link', mode: 0o777, size: 0 });
-        else throw new UserError(`'${name}' in the build context is neither a file nor a folder nor a link`, 'Remove it, or leave it out by .dockerignore.');
-        sent = true;
+        return kept || inside.length > 0 || neededFolders.has(name) ? [{ name, source, kind: 'directory', mode: modeOf(stat), size: 0 } as const, ...inside] : [];
       }
-    }
-    return sent;
+      if (!kept) return [];
+      if (stat.isSymbolicLink()) return [{ name, source, kind: 'link', mode: 0o777, size: 0 } as const];
+      if (!stat.isFile()) throw new UserError(`'${name}' in the build context is neither a file nor a folder nor a link`, 'Remove it, or leave it out by .dockerignore.');
+      await checkReadable(source, name);
+      return [{ name, source, kind: 'file', mode: modeOf(stat), size: stat.size } as const];
+    });
+    return below.flat();
   };
-  await walk('');
-  return entries;
+  const found = await walk('');
+  return { entries: place.kind === 'inside' ? found : [...(await sentDockerfile(place.file, patterns)), ...found.filter(({ name }) => !name.startsWith(SENT_DOCKERFILE))], dockerfile };
 }
+
+/** How many files are looked at side by side. */
+const BATCH = 64;
+
+async function inBatches<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (let at = 0; at < items.length; at += BATCH) results.push(...(await Promise.all(items.slice(at, at + BATCH).map(work))));
+  return results;
+}
+
+async function readPatterns(context: string, place: DockerfilePlace): Promise<string> {
+  const own = place.kind === 'inside' ? path.join(context, place.name) : place.file;
+  const ignoreFile = [`${own}.dockerignore`, path.join(context, '.dockerignore')].find((file) => fs.existsSync(file));
+  if (ignoreFile === undefined) return '';
+  try {
+    return (await fs.promises.readFile(ignoreFile, 'utf8')).replace(/^\uFEFF/, '');
+  } catch (error) {
+    throw unreadable(path.basename(ignoreFile), error);
+  }
+}
+
+/** The Dockerfile from elsewhere, and an ignore file beside it that keeps both out of `COPY .` and else says the same. */
+async function sentDockerfile(file: string, patterns: string): Promise<ContextEntry[]> {
+  const content = await fs.promises.readFile(file).catch((error: unknown) => {
+    throw unreadable(file, error);
+  });
+  const ignored = Buffer.from(`${patterns}\n${SENT_DOCKERFILE}\n${SENT_DOCKERFILE}.dockerignore\n`);
+  const entry = (name: string, source: Buffer): ContextEntry => ({ name, source, kind: 'file', mode: 0o644, size: source.length });
+  return [entry(SENT_DOCKERFILE, content), entry(`${SENT_DOCKERFILE}.dockerignore`, ignored)];
+}
+
+/** How much of a context lies in which folders, the largest first; a folder that is large by one of its own only is left out. */
+export function largestFolders(entries: readonly ContextEntry[], count: number): { name: string; size: number }[] {
+  const sizes = new Map<string, number>();
+  for (const { name, size } of entries) for (const folder of parents(name)) sizes.set(folder, (sizes.get(folder) ?? 0) + size);
+  const passedOn = new Set([...sizes].flatMap(([folder, size]) => {
+    const parent = folder.slice(0, Math.max(0, folder.lastIndexOf('/')));
+    return parent !== '' && size >= MOST * (sizes.get(parent) ?? 0) ? [parent] : [];
+  }));
+  return [...sizes]
+    .filter(([folder]) => !passedOn.has(folder))
+    .map(([name, size]) => ({ name, size }))
+    .sort((a, b) => b.size - a.size || (a.name < b.name ? -1 : 1))
+    .slice(0, count);
+}
+
+const MOST = 0.9;
 
 function parents(name: string): string[] {
   const parts = name.split('/').slice(0, -1);
   return parts.map((_part, index) => parts.slice(0, index + 1).join('/'));
 }
 
-async function readFolder(folder: string): Promise<string[]> {
+async function readFolder(folder: string, name: string): Promise<string[]> {
   try {
     return await fs.promises.readdir(folder);
   } catch (error) {
-    throw unreadable(folder, error);
-  }
-}
-
-async function readText(file: string, name: string): Promise<string> {
-  try {
-    return await fs.promises.readFile(file, 'utf8');
-  } catch (error) {
-    throw unreadable(name, error);
+    throw unreadable(name || folder, error);
   }
 }
 
@@ -105,14 +150,17 @@ function modeOf(stat: fs.Stats): number {
 /**
  * The context as tar.gz: owners 0:0 and times 0, so that the same tree gives the same bytes; a `./` entry first, whose
  * mode the root of `COPY .` takes. Read as it is needed: a slow reader holds it back, whatever its size.
+ * @param packed is called with the count of bytes of files that have been packed
  */
-export function contextArchive(entries: readonly ContextEntry[]): Readable {
+export function contextArchive(entries: readonly ContextEntry[], packed: (bytes: number) => void = () => undefined): Readable {
   const archive = pack();
-  const gzip = createGzip({ level: 1 });
+  // What fails before anybody reads comes out of `gzip`.
+  archive.on('error', () => undefined);
+  const gzip = createGzip({ level: 1, chunkSize: CHUNK_BYTES });
   pipeline(Readable.from(padded(archive)), gzip, (error) => {
     if (error) archive.destroy(error);
   });
-  write(archive, entries).then(
+  write(archive, entries, packed).then(
     () => archive.finalize(),
     (error: Error) => {
       archive.destroy(error);
@@ -122,31 +170,62 @@ export function contextArchive(entries: readonly ContextEntry[]): Readable {
   return gzip;
 }
 
+const CHUNK_BYTES = 256 * 1024;
+
+/** In large pieces: most files are small, and each piece costs a turn of the thread that compresses. */
 async function* padded(archive: Pack): AsyncGenerator<Buffer> {
-  for await (const chunk of archive as AsyncIterable<Buffer>) yield chunk;
-  yield Buffer.alloc(PADDING_BYTES);
+  let waiting: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of archive as AsyncIterable<Buffer>) {
+    waiting.push(chunk);
+    bytes += chunk.length;
+    if (bytes < CHUNK_BYTES) continue;
+    yield Buffer.concat(waiting, bytes);
+    waiting = [];
+    bytes = 0;
+  }
+  yield Buffer.concat([...waiting, Buffer.alloc(PADDING_BYTES)]);
 }
 
-async function write(archive: Pack, entries: readonly ContextEntry[]): Promise<void> {
+async function write(archive: Pack, entries: readonly ContextEntry[], packed: (bytes: number) => void): Promise<void> {
   const common = { uid: 0, gid: 0, uname: '', gname: '', mtime: new Date(0) };
-  await writeHeader(archive, { ...common, name: './', type: 'directory', mode: 0o755 });
+  let bytes = 0;
+  await writeEntry(archive, { ...common, name: './', type: 'directory', mode: 0o755 });
   for (const entry of entries) {
-    const { name, mode } = entry;
-    if (entry.kind === 'directory') await writeHeader(archive, { ...common, name: `${name}/`, type: 'directory', mode });
-    else if (entry.kind === 'link') await writeHeader(archive, { ...common, name, type: 'symlink', mode, linkname: (await fs.promises.readlink(entry.absolute)).split(path.sep).join('/') });
-    else await writeFile(archive, { ...common, name, type: 'file', mode, size: entry.size }, entry);
+    const { name, mode, source, size } = entry;
+    if (entry.kind === 'directory') await writeEntry(archive, { ...common, name: `${name}/`, type: 'directory', mode });
+    else if (entry.kind === 'link') await writeEntry(archive, { ...common, name, type: 'symlink', mode, linkname: (await fs.promises.readlink(String(source))).split(path.sep).join('/') });
+    else if (size <= SMALL_BYTES) await writeEntry(archive, { ...common, name, type: 'file', mode, size }, readSmall(entry));
+    else await writeFile(archive, { ...common, name, type: 'file', mode, size }, entry);
+    packed((bytes += size));
   }
 }
 
-function writeHeader(archive: Pack, header: Headers): Promise<void> {
-  return new Promise((resolve, reject) => archive.entry(header, (error) => (error ? reject(error) : resolve())));
+/** Files up to this size are read at once, which is many times faster than a stream for each. */
+const SMALL_BYTES = 64 * 1024;
+
+function readSmall(entry: ContextEntry): Buffer {
+  if (typeof entry.source !== 'string') return entry.source;
+  if (entry.size === 0) return Buffer.alloc(0);
+  let content: Buffer;
+  try {
+    content = fs.readFileSync(entry.source);
+  } catch (error) {
+    throw unreadable(entry.name, error);
+  }
+  if (content.length < entry.size) throw changed(entry, undefined);
+  // A file that has grown meanwhile is cut at the size that the header tells.
+  return content.subarray(0, entry.size);
+}
+
+function writeEntry(archive: Pack, header: Headers, content: Buffer = Buffer.alloc(0)): Promise<void> {
+  return new Promise((resolve, reject) => archive.entry(header, content, (error) => (error ? reject(error) : resolve())));
 }
 
 function writeFile(archive: Pack, header: Headers, entry: ContextEntry): Promise<void> {
   return new Promise((resolve, reject) => {
     let readError: Error | undefined;
-    // A file that grows meanwhile is cut at the size that the header tells.
-    const source = entry.size === 0 ? Readable.from([]) : fs.createReadStream(entry.absolute, { end: entry.size - 1 });
+    const source = fs.createReadStream(String(entry.source), { end: entry.size - 1, highWaterMark: CHUNK_BYTES });
     source.once('error', (error: Error) => (readError = error));
     const fail = (error: Error) => reject(readError ? unreadable(entry.name, readError) : changed(entry, error));
     const target = archive.entry(header, (error) => (error ? fail(error) : resolve()));

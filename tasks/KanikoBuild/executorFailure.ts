@@ -16,7 +16,7 @@ const REMEDIES: readonly [RegExp, string][] = [
   [/parsing config file|error getting credentials/i, "Check 'registryServiceConnection' and the logins that earlier steps left in DOCKER_CONFIG."],
   [/UNAUTHORIZED|authentication required|401 Unauthorized/, "Check 'registryServiceConnection': the registry refuses its user or password, or there is none."],
   [/DENIED|403 Forbidden|insufficient_scope|405 Method Not Allowed/, "Give the account of 'registryServiceConnection' the right to push to this repository."],
-  [/TAG_IMMUTABLE|TAG_INVALID.*already exists/, "The registry does not let a tag be overwritten: choose another 'imageTag'."],
+  [/TAG_IMMUTABLE|TAG_INVALID.*already exists/, "The registry does not let a tag be overwritten: choose other 'tags'."],
   [/SIZE_INVALID|413 Request Entity Too Large/i, 'The registry refuses layers of this size: raise its limit, or split the step that makes the large layer.'],
   [/TOOMANYREQUESTS|429 Too Many Requests/i, 'The registry limits how often it is asked: run again later, or log in with an account that may ask more often.'],
   [/server gave HTTP response to HTTPS client/, 'The registry speaks plain HTTP: give it TLS.'],

@@ -1,105 +1,170 @@
-import { randomBytes } from 'node:crypto';
-import * as fs from 'node:fs';
-import * as path from 'node:path';
 import type { Agent, TaskOutcome } from '../core/agent/agent';
 import { UserError } from '../core/agent/userError';
-import type { KubernetesClient } from '../core/kubernetes/client';
 import { clusterSource } from '../core/kubernetes/clusterSource';
-import { dockerConfig, hasLogin, secretsOf, type DockerConfig } from '../core/registry/dockerConfig';
+import { hasLogin, type DockerConfig } from '../core/registry/dockerConfig';
 import { formatDuration } from '../core/time/clock';
-import { buildLabels } from './buildLabels';
-import type { ContextEntry } from './contextArchive';
-import { executorFailure } from './executorFailure';
+import type { BuildSecrets } from './buildSecrets';
+import { formatBytes } from './byteSize';
+import type { Executor } from './clusterExecutor';
+import { concludeImage, pushedBuild, type BuiltImage, type PushedBuild } from './concludeImage';
+import type { ContextListing } from './contextArchive';
+import { mountsSecrets } from './executorVersion';
+import { imageBuilds, type ImageBuild } from './imageBuild';
+import type { ImageRequest } from './imageInput';
 import { readInputs, type KanikoInputs } from './inputs';
-import type { BuildEnd } from './runBuildPod';
+import { pushedRegistries, type ManifestAccess } from './pushedRegistries';
+import { readCredentials } from './registryLogins';
+import type { BuildVoice } from './runBuildPod';
+import { runImageLabels } from './runImageLabels';
+import { sideBySide } from './sideBySide';
 
-/** A broken upload is tried again with a fresh pod this often. */
-const ATTEMPTS = 3;
-
-/** The task's main process: packs the context, has it built in the cluster, and tells the pushed digest. */
+/** The task's main process: packs the contexts, has them built in the cluster, and tells the pushed digests. */
 export async function kanikoBuild(agent: Agent, signal: AbortSignal): Promise<TaskOutcome> {
   const inputs = readInputs(agent);
-  const { contextEntries } = await import('./contextArchive');
-  const entries = await contextEntries(inputs.context, inputs.dockerfile);
+  const config = readCredentials(agent, inputs.logins);
+  const secrets = usableSecrets(agent, inputs);
+  const images = await prepare(agent, inputs);
+  warnOfMissingLogins(agent, inputs, config);
   const { connectCluster } = await import('../core/kubernetes/connect');
+  const { clusterExecutor } = await import('./clusterExecutor');
   const { client, namespace: ofContext } = connectCluster(clusterSource(inputs.connection), agent);
+  const registries = pushedRegistries(agent, config, signal);
   try {
-    const end = await buildWithRetries(agent, client, inputs.namespace ?? ofContext ?? 'default', inputs, entries, signal);
-    return conclude(agent, inputs, end);
+    const namespace = inputs.namespace ?? ofContext ?? 'default';
+    agent.info(`Building in namespace ${namespace} by ${inputs.executorImage}.`);
+    const executor = clusterExecutor(agent, client, { namespace, inputs, config, secrets, signal });
+    return conclude(agent, await buildAll(agent, images, inputs.maxParallel, executor, registries, signal));
   } finally {
     client.close();
+    registries.close();
   }
 }
 
-async function buildWithRetries(agent: Agent, client: KubernetesClient, namespace: string, inputs: KanikoInputs, entries: readonly ContextEntry[], signal: AbortSignal): Promise<BuildEnd> {
-  const size = entries.reduce((sum, entry) => sum + entry.size, 0);
-  const credentials = readCredentials(agent, inputs);
-  const { BrokenUploadError, runBuildPod } = await import('./runBuildPod');
-  if (inputs.login && credentials && !hasLogin(credentials, inputs.registry)) {
-    agent.warning(`The image goes to ${inputs.registry}, but 'registryServiceConnection' logs in to ${inputs.login.host}: the push will be refused unless ${inputs.registry} takes it from anybody.`);
+interface PreparedImage {
+  readonly request: ImageRequest;
+  readonly builds: readonly ImageBuild[];
+}
+
+/** Lists what is sent of each context, before anything is created. */
+async function prepare(agent: Agent, inputs: KanikoInputs): Promise<PreparedImage[]> {
+  const created = new Date();
+  const runLabels = inputs.addRunLabels ? runImageLabels(agent, created, inputs.options) : {};
+  const images: PreparedImage[] = [];
+  for (const request of inputs.images) {
+    const context = request.context.kind === 'folder' ? await listed(agent, request.context, inputs.contextWarnBytes) : undefined;
+    images.push({ request, builds: imageBuilds(request, context, { ...runLabels, ...request.labels }) });
   }
-  agent.section(`Building ${inputs.destination} in namespace ${namespace}`);
-  agent.info(`Context ${inputs.context}: ${entries.length} entries, ${formatBytes(size)}; executor ${inputs.executorImage}.`);
-  for (let attempt = 1; ; attempt++) {
-    const settings = {
-      name: `kaniko-build-${randomBytes(5).toString('hex')}`,
-      executorImage: inputs.executorImage,
-      dockerfile: inputs.dockerfile,
-      destination: inputs.destination,
-      buildArgs: inputs.buildArgs,
-      timeoutMs: inputs.timeoutMs,
-      labels: buildLabels(agent),
-      hasCredentials: credentials !== undefined,
-    };
-    try {
-      return await runBuildPod(agent, client, { namespace, settings, credentials, entries, signal });
-    } catch (error) {
-      if (!(error instanceof BrokenUploadError) || attempt === ATTEMPTS || signal.aborted) throw error;
-      agent.warning(`${error.message} Trying again with a fresh pod.`);
-    }
+  return images;
+}
+
+async function listed(agent: Agent, { folder, dockerfile }: ImageRequest['context'] & { kind: 'folder' }, warnBytes: number): Promise<ContextListing> {
+  const { largestFolders, listContext } = await import('./contextArchive');
+  const listing = await listContext(folder, dockerfile);
+  const size = listing.entries.reduce((sum, entry) => sum + entry.size, 0);
+  const files = listing.entries.filter(({ kind }) => kind !== 'directory').length;
+  agent.info(`Context ${folder}: ${files} ${files === 1 ? 'file' : 'files'}, ${formatBytes(size)}.`);
+  if (size > warnBytes) {
+    agent.warning(`The build context ${folder} has ${formatBytes(size)}. Leave out by .dockerignore what the Dockerfile does not copy.`);
+    const largest = largestFolders(listing.entries, LARGEST_FOLDERS);
+    agent.group(`The largest of its folders`, largest.map((entry) => `${formatBytes(entry.size).padStart(10)}  ${entry.name}`));
+  }
+  return listing;
+}
+
+const LARGEST_FOLDERS = 10;
+
+/** Without those that the executor would not take. */
+function usableSecrets(agent: Agent, { secrets, executorImage }: KanikoInputs): BuildSecrets {
+  if (secrets.mounts.length === 0 || mountsSecrets(executorImage)) return secrets;
+  agent.warning(`${executorImage} cannot mount secrets: RUN --mount=type=secret will find none. Use an executor of ghcr.io/osscontainertools/kaniko, v1.26 or later.`);
+  return { ...secrets, mounts: [] };
+}
+
+function warnOfMissingLogins(agent: Agent, { images, logins }: KanikoInputs, config: DockerConfig | undefined): void {
+  const [login] = logins;
+  if (!login || !config) return;
+  const registries = new Set(images.flatMap(({ destinations }) => destinations.map(({ registry }) => registry)));
+  for (const registry of registries) {
+    if (hasLogin(config, registry)) continue;
+    agent.warning(`An image goes to ${registry}, but there is a login for ${logins.map(({ host }) => host).join(', ')} only: the push will be refused unless ${registry} takes it from anybody.`);
   }
 }
 
-/** The connection's login, added to what an earlier `Docker@2 login` of the job has left in `DOCKER_CONFIG`. */
-function readCredentials(agent: Agent, inputs: KanikoInputs): DockerConfig | undefined {
-  const logins = inputs.login ? [inputs.login] : [];
-  const folder = process.env['DOCKER_CONFIG'];
-  const file = folder ? path.join(folder, 'config.json') : undefined;
-  if (!file || !fs.existsSync(file)) return inputs.login && dockerConfig(logins);
-  const existing = parseConfig(file);
-  for (const secret of secretsOf(existing)) agent.setSecret(secret);
-  if (existing.credsStore) agent.warning(`The logins in ${file} are kept by '${existing.credsStore}' on the agent, where the build cannot use them. Set 'registryServiceConnection', or log in by Docker@2.`);
-  return dockerConfig(logins, existing);
+async function buildAll(agent: Agent, images: readonly PreparedImage[], maxParallel: number, executor: Executor, registries: ManifestAccess, signal: AbortSignal): Promise<BuiltImage[]> {
+  const builds = images.flatMap((image) => image.builds);
+  const progress = new UploadProgress(agent, builds);
+  const voiceOf = (title: string): BuildVoice => (builds.length === 1 ? agent : markedVoice(agent, title));
+  const ends = await sideBySide(builds, maxParallel, async (build): Promise<PushedBuild> => {
+    const voice = voiceOf(build.title);
+    agent.section(`Building ${build.title}`);
+    return pushedBuild(build, await executor.build(build, voice, (bytes) => progress.packed(build, bytes)));
+  });
+  if (signal.aborted) throw signal.reason;
+  const failures = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason as Error] : []));
+  const pushed = ends.flatMap((end) => (end.status === 'fulfilled' ? [end.value] : []));
+  if (failures.length > 0) throw failed(agent, failures, pushed, builds.length);
+  const built: BuiltImage[] = [];
+  for (const { request, builds: own } of images) {
+    const parts = pushed.filter(({ build }) => own.includes(build));
+    built.push(await concludeImage(request, parts, registries, voiceOf(own[0]?.title ?? '')));
+  }
+  return built;
 }
 
-function parseConfig(file: string): DockerConfig {
-  try {
-    const config = JSON.parse(fs.readFileSync(file, 'utf8')) as unknown;
-    if (typeof config !== 'object' || config === null) throw new Error('it is not an object');
-    return config as DockerConfig;
-  } catch (error) {
-    throw new UserError(`The registry logins in ${file} (DOCKER_CONFIG) cannot be read`, 'Repeat the `Docker@2 login` step, or unset DOCKER_CONFIG.', { cause: error });
+/** One failure is told as it is; of several each gets a line of its own. */
+function failed(agent: Agent, failures: readonly Error[], pushed: readonly PushedBuild[], count: number): Error {
+  const [first] = failures;
+  if (!first || count === 1) return first ?? new Error('nothing has failed');
+  for (const { build, digest } of pushed) agent.info(`Pushed ${build.title} (${digest}).`);
+  if (failures.length === 1) return first;
+  for (const failure of failures) agent.error(failure.message);
+  return new UserError(`${failures.length} of ${count} builds failed`, 'Their causes are above.');
+}
+
+function markedVoice(agent: Agent, title: string): BuildVoice {
+  const mark = (text: string) => `[${title}] ${text}`;
+  return { info: (text) => agent.info(mark(text)), warning: (text) => agent.warning(mark(text)) };
+}
+
+/** How much of all contexts has been packed, told to the agent at each whole percent. */
+class UploadProgress {
+  private readonly bytes = new Map<ImageBuild, number>();
+  private readonly total: number;
+  private told = 0;
+
+  constructor(
+    private readonly agent: Pick<Agent, 'progress'>,
+    builds: readonly ImageBuild[],
+  ) {
+    this.total = builds.reduce((sum, { context }) => sum + (context?.entries.reduce((size, entry) => size + entry.size, 0) ?? 0), 0);
+  }
+
+  packed(build: ImageBuild, bytes: number): void {
+    this.bytes.set(build, bytes);
+    const packed = [...this.bytes.values()].reduce((sum, of) => sum + of, 0);
+    const percent = this.total === 0 ? 0 : Math.floor((packed / this.total) * 100);
+    if (percent <= this.told) return;
+    this.told = percent;
+    this.agent.progress(percent, 'Sending the build context');
   }
 }
 
-function conclude(agent: Agent, inputs: KanikoInputs, end: BuildEnd): TaskOutcome {
-  if (end.exitCode !== 0) {
-    const { cause, remedy } = executorFailure(end);
-    throw new UserError(`The image ${inputs.destination} could not be built: ${cause}`, remedy);
-  }
-  const digest = end.message.trim();
-  if (!/^sha256:[0-9a-f]{64}$/.test(digest)) {
-    throw new UserError(`The executor ended well but told no digest of ${inputs.destination}`, "Check that 'executorImage' is a Kaniko executor.");
-  }
-  const image = `${inputs.destination.replace(/:[^:/]+$/, '')}@${digest}`;
-  agent.setOutput('digest', digest);
-  agent.setOutput('image', image);
-  return { result: 'Succeeded', message: `Pushed ${inputs.destination} (${digest}) in ${formatDuration(end.durationMs)}.` };
+function conclude(agent: Agent, built: readonly BuiltImage[]): TaskOutcome {
+  const [first] = built;
+  if (!first) throw new Error('No image was built.');
+  agent.setOutput('digest', first.digest);
+  agent.setOutput('image', first.image);
+  agent.setOutput('tags', first.tags.join(','));
+  if (first.sizeBytes !== undefined) agent.setOutput('size', String(first.sizeBytes));
+  agent.setOutput('durationSeconds', seconds(first.durationMs));
+  const all = built.map(({ name, image, digest, tags, sizeBytes, durationMs }) => ({ name, image, digest, tags, ...(sizeBytes === undefined ? {} : { size: sizeBytes }), durationSeconds: Number(seconds(durationMs)) }));
+  agent.setOutput('images', JSON.stringify(all));
+  for (const { tags, sizeBytes } of built) for (const tag of tags) agent.info(`Pushed ${tag}${sizeBytes === undefined ? '' : `, ${formatBytes(sizeBytes)}`}`);
+  const what = built.length === 1 ? (first.tags[0] ?? first.name) : `${built.length} images, the first of them ${first.tags[0]}`;
+  const slowest = Math.max(...built.map(({ durationMs }) => durationMs));
+  return { result: 'Succeeded', message: `Pushed ${what} (${first.digest}) in ${formatDuration(slowest)}.` };
 }
 
-function formatBytes(bytes: number): string {
-  if (bytes < 1024) return `${bytes} B`;
-  const units = ['KiB', 'MiB', 'GiB'];
-  const power = Math.min(units.length, Math.floor(Math.log2(bytes) / 10));
-  return `${(bytes / 1024 ** power).toFixed(1)} ${units[power - 1]}`;
+function seconds(milliseconds: number): string {
+  return (milliseconds / 1000).toFixed(1);
 }

@@ -11,19 +11,29 @@ import { podVerdict } from '../core/kubernetes/podVerdict';
 import { resourcePath } from '../core/kubernetes/resourcePath';
 import { observe } from '../core/kubernetes/watch';
 import type { DockerConfig } from '../core/registry/dockerConfig';
-import { systemClock } from '../core/time/clock';
-import { buildPod, CONTAINER, credentialsSecret, type BuildPodSettings } from './buildPod';
+import { formatDuration, systemClock } from '../core/time/clock';
+import { buildPod, buildSecret, CONTAINER, type BuildPodSettings } from './buildPod';
+import type { BuildSecrets } from './buildSecrets';
+import { formatBytes } from './byteSize';
 import { contextArchive, type ContextEntry } from './contextArchive';
 import { isCutContext, isUsage, type ExecutorEnd } from './executorFailure';
-import { rememberBuild, removeBuild } from './sweepBuild';
+import { removeBuild, type OpenBuilds } from './sweepBuild';
 
 export interface BuildRequest {
   readonly namespace: string;
   readonly settings: BuildPodSettings;
-  readonly credentials: DockerConfig | undefined;
-  readonly entries: readonly ContextEntry[];
+  /** What the pod's Secret is made from; left out where the pod needs none. */
+  readonly secret: { readonly config: DockerConfig; readonly secrets: BuildSecrets } | undefined;
+  /** What is sent; left out where the executor fetches the context itself. */
+  readonly entries: readonly ContextEntry[] | undefined;
+  readonly open: OpenBuilds;
+  /** Is told of the files' bytes as they are packed. */
+  readonly packed: (bytes: number) => void;
   readonly signal: AbortSignal;
 }
+
+/** Where a build's lines go: to the agent, marked where several builds run side by side. */
+export type BuildVoice = Pick<Agent, 'info' | 'warning'>;
 
 export interface BuildEnd extends ExecutorEnd {
   /** From the creation of the pod to the executor's end, in milliseconds. */
@@ -43,18 +53,18 @@ const ATTACH_PATIENCE_MS = 60_000;
 /** The log may come a little after the container's end. */
 const LAST_LINES_MS = 5_000;
 const LOG_LINES_KEPT = 400;
-const PROGRESS_STEP_BYTES = 25 * 1024 * 1024;
 
 /** Runs one build in a pod of its own, which is gone with its Secret whatever the end is. */
-export async function runBuildPod(agent: Agent, client: KubernetesClient, request: BuildRequest): Promise<BuildEnd> {
+export async function runBuildPod(agent: BuildVoice, client: KubernetesClient, request: BuildRequest): Promise<BuildEnd> {
   const { namespace, settings } = request;
   const started = Date.now();
   const stop = new AbortController();
   const signal = AbortSignal.any([request.signal, stop.signal]);
-  rememberBuild(agent, true);
-  const pod = await createPod(client, request).catch((error: unknown) => {
+  const made = buildPod(settings);
+  request.open.add(settings.name);
+  const pod = await create<Pod>(client, request, 'pods', made).catch((error: unknown) => {
     // Refused for good, and so not there; a creation that was canceled may still take place.
-    if (!request.signal.aborted && !mayHaveHappened(error)) rememberBuild(agent, false);
+    if (!request.signal.aborted && !mayHaveHappened(error)) request.open.delete(settings.name);
     throw error;
   });
   try {
@@ -62,11 +72,11 @@ export async function runBuildPod(agent: Agent, client: KubernetesClient, reques
     agent.info(`Waiting for the pod ${settings.name} to run.`);
     const states = containerStates(client, pod, signal, (why) => agent.info(`It does not run yet: ${why}.`));
     await states.running;
-    const stdin = await attachWhileRunning(client, request, states);
+    const stdin = request.entries && (await attachWhileRunning(client, request, states));
     const log: string[] = [];
     const logged = printLog(agent, client, request, states, log, signal);
     try {
-      if (stdin) await upload(agent, stdin, request, states);
+      if (stdin && request.entries) await upload(agent, stdin, request, request.entries, states);
       const ended = await states.terminated;
       await Promise.race([logged, systemClock.sleep(LAST_LINES_MS, signal)]);
       if (ended.exitCode !== 0 && isCutContext(log)) throw brokenUpload(settings.name, 'the executor read only a part of it');
@@ -78,21 +88,17 @@ export async function runBuildPod(agent: Agent, client: KubernetesClient, reques
     stop.abort(new Error('the build is over'));
     // With a time limit of its own: the task's signal may be what ended the build.
     await removeBuild(client, namespace, settings.name, AbortSignal.timeout(CLEAN_UP_MS)).then(
-      () => rememberBuild(agent, false),
+      () => request.open.delete(settings.name),
       (error: unknown) => agent.warning(`The build's pod ${settings.name} in namespace ${namespace} could not be deleted: ${error instanceof Error ? error.message : String(error)}`),
     );
   }
 }
 
-/** The pod first, for it owns the Secret: whatever is killed when, no credentials stay behind. */
-function createPod(client: KubernetesClient, request: BuildRequest): Promise<Pod> {
-  return create<Pod>(client, request, 'pods', buildPod(request.settings));
-}
-
+/** After the pod, which owns it: whatever is killed when, no credentials stay behind. */
 async function createSecret(client: KubernetesClient, request: BuildRequest, pod: Pod): Promise<void> {
-  const { settings, credentials } = request;
-  if (!credentials) return;
-  await create<Secret>(client, request, 'secrets', credentialsSecret({ name: settings.name, uid: pod.metadata.uid ?? '', labels: settings.labels }, credentials));
+  const { settings, secret } = request;
+  if (!secret) return;
+  await create<Secret>(client, request, 'secrets', buildSecret({ name: settings.name, uid: pod.metadata.uid ?? '', labels: settings.labels }, secret.config, secret.secrets));
 }
 
 /** Names are made up for each attempt, so an object of that name is the one whose answer was lost. */
@@ -216,17 +222,14 @@ async function attachWhileRunning(client: KubernetesClient, { namespace, setting
   }
 }
 
-async function upload(agent: Agent, stdin: AttachedStdin, request: BuildRequest, states: ContainerStates): Promise<void> {
-  let total = 0;
-  let told = 0;
-  const sent = (bytes: number) => {
-    total = bytes;
-    if (bytes - told < PROGRESS_STEP_BYTES) return;
-    told = bytes;
-    agent.info(`Sent ${Math.round(bytes / 1024 / 1024)} MiB of the context.`);
-  };
-  const archive = contextArchive(request.entries);
-  const sending = stdin.send(archive, sent).then(() => agent.info(`The context was sent: ${total} bytes.`));
+async function upload(agent: BuildVoice, stdin: AttachedStdin, request: BuildRequest, entries: readonly ContextEntry[], states: ContainerStates): Promise<void> {
+  const started = Date.now();
+  let packed = 0;
+  let sent = 0;
+  const archive = contextArchive(entries, (bytes) => request.packed((packed = bytes)));
+  const sending = stdin
+    .send(archive, (bytes) => (sent = bytes))
+    .then(() => agent.info(`Sent ${entries.length} files and folders, ${formatBytes(packed)}, as ${formatBytes(sent)} in ${formatDuration(Date.now() - started)}.`));
   try {
     await Promise.race([sending, states.terminated]);
   } catch (error) {
@@ -243,7 +246,7 @@ function brokenUpload(pod: string, why: string): BrokenUploadError {
   return new BrokenUploadError(`The build context did not reach the pod ${pod} whole: ${why}`, '');
 }
 
-async function printLog(agent: Agent, client: KubernetesClient, request: BuildRequest, states: ContainerStates, log: string[], signal: AbortSignal): Promise<void> {
+async function printLog(agent: BuildVoice, client: KubernetesClient, request: BuildRequest, states: ContainerStates, log: string[], signal: AbortSignal): Promise<void> {
   const of = { namespace: request.namespace, pod: request.settings.name, container: CONTAINER, signal, ended: () => states.hasEnded() };
   let inUsage = false;
   try {

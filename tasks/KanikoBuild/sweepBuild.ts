@@ -8,9 +8,25 @@ import { readSweepInputs } from './inputs';
 
 const LEFT_BEHIND = 'kanikoBuild.leftBehind';
 
-/** Remembers whether something may have to be swept: the main process may not live to do it. */
-export function rememberBuild(agent: Agent, leftBehind: boolean): void {
-  agent.setTaskVariable(LEFT_BEHIND, String(leftBehind));
+/** The builds that may have something in the cluster; the post-job process is told, as the main one may not live to sweep. */
+export class OpenBuilds {
+  private readonly names = new Set<string>();
+
+  constructor(private readonly agent: Pick<Agent, 'setTaskVariable'>) {}
+
+  add(name: string): void {
+    this.names.add(name);
+    this.tell();
+  }
+
+  delete(name: string): void {
+    this.names.delete(name);
+    this.tell();
+  }
+
+  private tell(): void {
+    this.agent.setTaskVariable(LEFT_BEHIND, String(this.names.size > 0));
+  }
 }
 
 /** The task's post-job process: takes away what a killed main process has left in the cluster. */

@@ -1,5 +1,6 @@
 import type { ServiceConnection } from '../agent/agent';
 import { UserError } from '../agent/userError';
+import { registryHost } from './registryHost';
 
 /** A registry and how to log in to it. */
 export interface RegistryLogin {
@@ -8,6 +9,9 @@ export interface RegistryLogin {
   readonly username: string;
   readonly password: string;
 }
+
+/** What proves to a registry who asks; an identity token is exchanged at the registry's token service. */
+export type RegistryCredentials = { readonly username: string; readonly password: string } | { readonly identityToken: string };
 
 /** The file config.json of Docker, as far as credentials go. Unknown members are kept. */
 export interface DockerConfig {
@@ -21,7 +25,6 @@ export interface DockerConfig {
 
 /** The key that Docker's tools use for Docker Hub, whose images have no host in their names. */
 const DOCKER_HUB_KEY = 'https://index.docker.io/v1/';
-const DOCKER_HUB_HOSTS = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io', 'hub.docker.com']);
 
 /**
  * Reads a service connection of type `dockerregistry`: a generic one (registry URL, user, password), or one to an Azure
@@ -34,20 +37,15 @@ export function registryLogin(connection: ServiceConnection, input: string): Reg
     if (connection.scheme.toLowerCase() !== 'serviceprincipal') {
       throw new UserError(`The authentication '${connection.scheme}' of ${named} is not supported`, 'Use a connection to the registry by service principal, or a generic one with a user name and password.');
     }
-    return complete({ host: hostOf(authorization['loginserver']), username: authorization['serviceprincipalid'], password: authorization['serviceprincipalkey'] }, named);
+    return complete({ host: registryHost(authorization['loginserver']), username: authorization['serviceprincipalid'], password: authorization['serviceprincipalkey'] }, named);
   }
-  return complete({ host: hostOf(authorization['registry'] || connection.url), username: authorization['username'], password: authorization['password'] }, named);
+  return complete({ host: registryHost(authorization['registry'] || connection.url), username: authorization['username'], password: authorization['password'] }, named);
 }
 
 function complete(login: { host: string; username: string | undefined; password: string | undefined }, named: string): RegistryLogin {
   const missing = Object.entries(login).filter(([, value]) => !value).map(([name]) => name);
   if (missing.length > 0) throw new UserError(`No ${missing.join(' and no ')} in ${named}`, 'Complete the connection in the project settings.');
   return { host: login.host, username: login.username ?? '', password: login.password ?? '' };
-}
-
-function hostOf(address: string | undefined): string {
-  const host = (address ?? '').trim().replace(/^[a-z]+:\/\//i, '').replace(/\/.*$/, '').toLowerCase();
-  return DOCKER_HUB_HOSTS.has(host) ? 'docker.io' : host;
 }
 
 /** Helpers that Kaniko's images bring along; others are programs of the agent, and naming them makes the executor fail. */
@@ -69,7 +67,19 @@ export function dockerConfig(logins: readonly RegistryLogin[], existing: DockerC
 
 /** Whether there are credentials for a registry. */
 export function hasLogin(config: DockerConfig, host: string): boolean {
-  return [...Object.keys(config.auths ?? {}), ...Object.keys(config.credHelpers ?? {})].some((key) => hostOf(key) === hostOf(host));
+  return [...Object.keys(config.auths ?? {}), ...Object.keys(config.credHelpers ?? {})].some((key) => registryHost(key) === registryHost(host));
+}
+
+/** The login for a registry that stands in a config.json itself; undefined where there is none, or only a helper knows it. */
+export function credentialsFor(config: DockerConfig, host: string): RegistryCredentials | undefined {
+  const entry = Object.entries(config.auths ?? {}).find(([key]) => registryHost(key) === registryHost(host))?.[1] as Record<string, unknown> | undefined;
+  if (!entry) return undefined;
+  if (typeof entry['identitytoken'] === 'string' && entry['identitytoken']) return { identityToken: entry['identitytoken'] };
+  const decoded = typeof entry['auth'] === 'string' ? Buffer.from(entry['auth'], 'base64').toString('utf8') : '';
+  const colon = decoded.indexOf(':');
+  const username = colon >= 0 ? decoded.slice(0, colon) : entry['username'];
+  const password = colon >= 0 ? decoded.slice(colon + 1) : entry['password'];
+  return typeof username === 'string' && typeof password === 'string' && username !== '' ? { username, password } : undefined;
 }
 
 /** The passwords and auth texts in a config.json, for the agent's masker. */

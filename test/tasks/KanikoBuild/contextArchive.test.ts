@@ -7,7 +7,7 @@ import * as path from 'node:path';
 import { Readable } from 'node:stream';
 import { gunzipSync } from 'node:zlib';
 import { extract, type Headers } from 'tar-stream';
-import { contextArchive, contextEntries } from '../../../tasks/KanikoBuild/contextArchive';
+import { contextArchive, largestFolders, listContext } from '../../../tasks/KanikoBuild/contextArchive';
 
 interface TarEntry extends Headers {
   content: string;
@@ -32,8 +32,9 @@ describe('the build context', () => {
       else fs.writeFileSync(file, content);
     }
   };
-  const listed = async (dockerfile = 'Dockerfile') => (await contextEntries(folder, dockerfile)).map(({ name }) => name);
-  const sent = async (dockerfile = 'Dockerfile') => archiveOf(contextArchive(await contextEntries(folder, dockerfile)));
+  const entriesOf = async (dockerfile = 'Dockerfile') => (await listContext(folder, { kind: 'inside', name: dockerfile })).entries;
+  const listed = async (dockerfile = 'Dockerfile') => (await entriesOf(dockerfile)).map(({ name }) => name);
+  const sent = async (dockerfile = 'Dockerfile') => archiveOf(contextArchive(await entriesOf(dockerfile)));
 
   describe('leaves out what .dockerignore names:', () => {
     const tree: Tree = {
@@ -107,12 +108,12 @@ describe('the build context', () => {
   it('is the same bytes for the same tree, whenever and in whatever order it was made', async () => {
     const files: Tree = { 'b/2': 'two', 'a/1': 'one', 'ä': 'umlaut', [`${'long/'.repeat(30)}name`]: 'long', 'link': '-> a/1' };
     plant(files);
-    const first = await bytesOf(contextArchive(await contextEntries(folder, 'Dockerfile')));
+    const first = await bytesOf(contextArchive(await entriesOf()));
     fs.rmSync(folder, { recursive: true });
     fs.mkdirSync(folder);
     plant(Object.fromEntries(Object.entries(files).reverse()));
     fs.utimesSync(path.join(folder, 'a/1'), 1, 1);
-    const second = await bytesOf(contextArchive(await contextEntries(folder, 'Dockerfile')));
+    const second = await bytesOf(contextArchive(await entriesOf()));
     assert.equal(createHash('sha256').update(second).digest('hex'), createHash('sha256').update(first).digest('hex'));
   });
 
@@ -153,7 +154,7 @@ describe('the build context', () => {
 
   it('has 64 KiB of zeros behind its end, within the gzip, so that nobody has to wait for the end of the input', async () => {
     plant({ a: '1' });
-    const tar = gunzipSync(await bytesOf(contextArchive(await contextEntries(folder, 'Dockerfile'))));
+    const tar = gunzipSync(await bytesOf(contextArchive(await entriesOf())));
     const lastByte = tar.findLastIndex((byte) => byte !== 0);
     // Two blocks of 512 bytes end an archive.
     assert.ok(tar.length - lastByte > 64 * 1024 + 1024, `only ${tar.length - lastByte} bytes`);
@@ -170,14 +171,66 @@ describe('the build context', () => {
     await new Promise((resolve) => server.close(resolve));
   });
 
+  describe('with a Dockerfile from elsewhere', () => {
+    let elsewhere: string;
+    beforeEach(() => {
+      elsewhere = fs.mkdtempSync(path.join(tmpdir(), 'kaniko-dockerfile-'));
+      fs.writeFileSync(path.join(elsewhere, 'Outer.Dockerfile'), 'FROM outer\n');
+    });
+    afterEach(() => fs.rmSync(elsewhere, { recursive: true, force: true }));
+    const outer = () => listContext(folder, { kind: 'outside', file: path.join(elsewhere, 'Outer.Dockerfile') });
+    const sentOuter = async () => archiveOf(contextArchive((await outer()).entries));
+
+    it('sends it along, and keeps it out of what COPY . sees', async () => {
+      plant({ 'a.log': '1', 'b.txt': '1', '.dockerignore': '*.log' });
+      const { dockerfile } = await outer();
+      const files = await sentOuter();
+      assert.equal(files.find(({ name }) => name === dockerfile)?.content, 'FROM outer\n');
+      assert.deepEqual(files.map(({ name }) => name).filter((name) => !name.startsWith(dockerfile)), ['./', '.dockerignore', 'Dockerfile', 'b.txt']);
+      assert.equal(files.find(({ name }) => name === `${dockerfile}.dockerignore`)?.content, `*.log\n${dockerfile}\n${dockerfile}.dockerignore\n`);
+    });
+
+    it('takes the ignore file beside it', async () => {
+      plant({ 'a.log': '1', 'b.txt': '1', '.dockerignore': '*.log' });
+      fs.writeFileSync(path.join(elsewhere, 'Outer.Dockerfile.dockerignore'), '*.txt\n');
+      const { dockerfile } = await outer();
+      assert.deepEqual((await sentOuter()).map(({ name }) => name).filter((name) => !name.startsWith(dockerfile)), ['./', '.dockerignore', 'Dockerfile', 'a.log']);
+    });
+
+    it('sends what a link leads to', async () => {
+      plant({});
+      fs.symlinkSync('Outer.Dockerfile', path.join(elsewhere, 'link'));
+      const { entries, dockerfile } = await listContext(folder, { kind: 'outside', file: path.join(elsewhere, 'link') });
+      const [entry] = await archiveOf(contextArchive(entries.filter(({ name }) => name === dockerfile))).then((files) => files.slice(1));
+      assert.deepEqual([entry?.type, entry?.content], ['file', 'FROM outer\n']);
+    });
+  });
+
+  it('tells how much of the files is packed', async () => {
+    plant({ small: 'x'.repeat(1000), big: 'y'.repeat(200_000) });
+    const told: number[] = [];
+    await bytesOf(contextArchive(await entriesOf(), (bytes) => told.push(bytes)));
+    assert.deepEqual(told.at(-1), 'FROM scratch\n'.length + 201_000);
+    assert.deepEqual(told, [...told].sort((a, b) => a - b));
+  });
+
   it('cuts a file that grows while it is sent at the size that was told', async () => {
     plant({ growing: 'x'.repeat(100_000), after: 'fine' });
-    const entries = await contextEntries(folder, 'Dockerfile');
+    const entries = await entriesOf();
     fs.appendFileSync(path.join(folder, 'growing'), 'y'.repeat(50_000));
     const read = await archiveOf(contextArchive(entries));
     assert.equal(read.find(({ name }) => name === 'growing')?.content, 'x'.repeat(100_000));
     assert.equal(read.find(({ name }) => name === 'after')?.content, 'fine');
   });
+
+  for (const size of [100, 200_000]) {
+    it(`names a file of ${size} bytes that may not be read (skipped for root, who may read all)`, async function () {
+      if (process.getuid?.() === 0) return this.skip();
+      plant({ 'data/secret': 'x'.repeat(size) });
+      fs.chmodSync(path.join(folder, 'data/secret'), 0);
+      await assert.rejects(listed(), { name: 'UserError', message: /^'data\/secret' in the build context cannot be read: EACCES/ });
+    });
+  }
 
   const vanishing: [string, (file: string) => void, RegExp][] = [
     ['shrinks', (file) => fs.truncateSync(file, 10), /^'data\/file' in the build context changed while it was sent\. Let nothing write into the context/],
@@ -185,17 +238,19 @@ describe('the build context', () => {
     ['is gone', (file) => fs.rmSync(file), /^'data\/file' in the build context cannot be read: ENOENT/],
   ];
   for (const [what, change, message] of vanishing) {
-    it(`fails with a file's name when it ${what} before it is sent`, async () => {
-      plant({ 'data/file': 'x'.repeat(200_000), 'z': '1' });
-      const entries = await contextEntries(folder, 'Dockerfile');
-      change(path.join(folder, 'data/file'));
-      await assert.rejects(bytesOf(contextArchive(entries)), { name: 'UserError', message });
-    });
+    for (const size of [20_000, 200_000]) {
+      it(`fails with a file's name when one of ${size} bytes ${what} before it is sent`, async () => {
+        plant({ 'data/file': 'x'.repeat(size), 'z': '1' });
+        const entries = await entriesOf();
+        change(path.join(folder, 'data/file'));
+        await assert.rejects(bytesOf(contextArchive(entries)), { name: 'UserError', message });
+      });
+    }
   }
 
   it('lets go of its files when the reader goes away', async () => {
     plant({ big: 'x'.repeat(5_000_000) });
-    const archive = contextArchive(await contextEntries(folder, 'Dockerfile'));
+    const archive = contextArchive(await entriesOf());
     await new Promise((resolve) => archive.once('readable', resolve));
     archive.destroy();
     await new Promise((resolve) => setTimeout(resolve, 100));
@@ -207,13 +262,33 @@ describe('the build context', () => {
     plant({});
     const noise = createHash('sha512').update('x').digest();
     fs.writeFileSync(path.join(folder, 'big'), Buffer.concat(Array.from({ length: 400_000 }, (_, i) => Buffer.concat([noise, Buffer.of(i & 255, i >> 8)]))));
-    const archive = contextArchive(await contextEntries(folder, 'Dockerfile'));
+    const archive = contextArchive(await entriesOf());
     await new Promise((resolve) => archive.once('readable', resolve));
     const read = () => Number(/rchar: (\d+)/.exec(fs.existsSync('/proc/self/io') ? fs.readFileSync('/proc/self/io', 'utf8') : '')?.[1] ?? 0);
     const before = read();
     await new Promise((resolve) => setTimeout(resolve, 200));
     assert.ok(read() - before < 8 * 1024 * 1024, 'it reads on though nobody takes it');
     archive.destroy();
+  });
+});
+
+describe('the largest folders of a context', () => {
+  const entry = (name: string, size: number) => ({ name, source: '', kind: 'file', mode: 0o644, size }) as const;
+
+  it('are told with all that is in them, the largest first', () => {
+    const entries = [entry('a/1', 10), entry('a/b/2', 20), entry('c/3', 25), entry('top', 1000)];
+    assert.deepEqual(largestFolders(entries, 10), [{ name: 'a', size: 30 }, { name: 'c', size: 25 }, { name: 'a/b', size: 20 }]);
+  });
+
+  it('leave out one that is large by a single folder in it', () => {
+    assert.deepEqual(largestFolders([entry('web/node_modules/x/1', 500), entry('web/node_modules/y/1', 400), entry('web/src/1', 10)], 2), [
+      { name: 'web/node_modules', size: 900 },
+      { name: 'web/node_modules/x', size: 500 },
+    ]);
+  });
+
+  it('are not more than asked for', () => {
+    assert.equal(largestFolders(Array.from({ length: 30 }, (_, index) => entry(`d${index}/f`, index)), 10).length, 10);
   });
 });
 

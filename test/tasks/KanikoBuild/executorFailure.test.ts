@@ -17,7 +17,7 @@ describe('executorFailure', () => {
     ['a registry that does not answer', ['error checking push permissions: checking push permission for "r/a:1": creating push check transport for r failed: Get "https://r/v2/": dial tcp 10.0.0.1:443: connect: connection refused'], /connection refused/, /'imageName'/],
     ['a base image that is not there', ['error building image: unable to complete operation after 0 attempts, last error: GET http://r/v2/library/nosuch/manifests/1: MANIFEST_UNKNOWN: manifest unknown; map[Tag:1]'], /MANIFEST_UNKNOWN/, /after FROM/],
     ['a disk that is full', ['error building image: error building stage: failed to take snapshot: write /kaniko/1: no space left on device'], /no space left/, /disk is full/],
-    ['a tag that may not change', ['error pushing image: failed to push to destination r/a/b:1: PUT http://r/v2/a/b/manifests/1: TAG_IMMUTABLE: tag is immutable'], /TAG_IMMUTABLE/, /'imageTag'/],
+    ['a tag that may not change', ['error pushing image: failed to push to destination r/a/b:1: PUT http://r/v2/a/b/manifests/1: TAG_IMMUTABLE: tag is immutable'], /TAG_IMMUTABLE/, /'tags'/],
     ['the last line of a program that is no executor', ['starting', 'panic: no', ''], /^panic: no \(exit code 1\)$/, /above/],
     ['nothing at all', [], /wrote nothing/, /^$/],
   ];
