@@ -17,6 +17,7 @@ export interface RolloutsCluster {
 }
 
 const STAYS = 'sleep 3600';
+const NEVER_READY = { readinessProbe: { exec: { command: ['false'] }, periodSeconds: 1 } };
 
 /** Watching the rollouts of all kinds of workloads, on whatever cluster `start` gives. */
 export function rolloutsContract(name: string, start: () => Promise<RolloutsCluster>): void {
@@ -149,7 +150,7 @@ export function rolloutsContract(name: string, start: () => Promise<RolloutsClus
     });
 
     it('crash loop: fails after as many restarts as are borne, with the last log lines', async () => {
-      const crashing = await created('StatefulSet', 'crash', 'echo no database; exit 3');
+      const crashing = await created('StatefulSet', 'crash', 'echo no database; exit 3', { container: NEVER_READY });
       const end = await watch([crashing], { graces: { imagePull: 5_000, unschedulable: 1_000, crashLoopRestarts: 1 } });
       assert.deepEqual(failuresOf(end), ['StatefulSet CrashLoopBackOff']);
       assert.ok((await diagnosis(end)).includes('log no database'));
@@ -213,12 +214,11 @@ export function rolloutsContract(name: string, start: () => Promise<RolloutsClus
     });
 
     it('deleted or recreated: fails, whatever the kind', async () => {
-      const unready = { readinessProbe: { exec: { command: ['false'] }, periodSeconds: 1 } };
-      const gone = await created('StatefulSet', 'gone', STAYS, { container: unready });
+      const gone = await created('StatefulSet', 'gone', STAYS, { container: NEVER_READY });
       const watched = watch([gone]);
       await remove(gone);
       assert.deepEqual(failuresOf(await watched), ['StatefulSet Deleted']);
-      const other = await created('DaemonSet', 'other', STAYS, { container: unready });
+      const other = await created('DaemonSet', 'other', STAYS, { container: NEVER_READY });
       const replaced = watch([other]);
       await changed(other, image(cluster.images.missing));
       assert.deepEqual(failuresOf(await replaced), ['DaemonSet Replaced']);
@@ -252,7 +252,7 @@ export function rolloutsContract(name: string, start: () => Promise<RolloutsClus
       complete(await watch([well], { soakMs: 1_000, soakBegins: () => void (began = performance.now()) }));
       assert.ok(performance.now() - began >= 1_000);
       const falls = await created('Deployment', 'falls', 'sleep 3; echo out of luck; exit 6');
-      const end = await watch([well, falls], { soakMs: 20_000 });
+      const end = await watch([well, falls], { soakMs: 20_000, graces: { imagePull: 5_000, unschedulable: 1_000, crashLoopRestarts: 9 } });
       assert.deepEqual(failuresOf(end), ['Deployment SoakFailedRestart']);
       assert.ok((await diagnosis(end)).includes('log out of luck'), (await diagnosis(end)).join('\n'));
       await remove(well, falls);
