@@ -11,7 +11,7 @@ import { attach, attachProtocols, attachRequest } from './api/attachRoute';
 import { servePodLog } from './api/podLogRoute';
 import { forwardPorts, portForwardProtocols, requestedPorts } from './api/portForwardRoute';
 import { isStream, json, statusReply, text, type Answer, type Reply, type Stream } from './api/reply';
-import { parseResourcePath, serveResource, type ApiRequest, type ResourceRequest } from './api/resourceRoutes';
+import { createsByApply, parseResourcePath, serveResource, type ApiRequest, type ResourceRequest } from './api/resourceRoutes';
 import type { FaultInjector, RecordedRequest } from './faults';
 import type { Kubelet } from './kubelet/kubelet';
 import type { Pod } from './objects';
@@ -102,7 +102,7 @@ export class ApiServer {
   private answer(request: ApiRequest): Answer {
     try {
       const user = this.authenticate(request);
-      const resource = parseResourcePath(request);
+      const resource = parseResourcePath(request, this.options.registry.catalog);
       return resource ? this.resourceAnswer(user, resource) : this.pathAnswer(user, request);
     } catch (error) {
       if (error instanceof ApiError) return statusReply(error.status);
@@ -119,6 +119,7 @@ export class ApiServer {
   private resourceAnswer(user: TokenUser, request: ResourceRequest): Answer {
     authorize(user, request);
     const { registry, kubelet } = this.options;
+    if (createsByApply(registry, request)) authorize(user, { ...request, verb: 'create' });
     const { type, subresource, method } = request;
     if (type.kind === 'Pod' && subresource === 'log') {
       if (method !== 'GET') throw methodNotAllowed();
@@ -137,7 +138,7 @@ export class ApiServer {
     if (['/healthz', '/readyz', '/livez'].includes(path)) return text(200, 'ok');
     // An empty schema document in protobuf: kubectl then validates nothing on its side.
     if (path === '/openapi/v2') return { code: 200, contentType: 'application/octet-stream', body: Buffer.alloc(0) };
-    const found = discovery(path, this.address);
+    const found = discovery(path, this.address, this.options.registry.catalog.types);
     return found ? json(200, found) : text(404, '404 page not found\n');
   }
 
@@ -181,7 +182,7 @@ export class ApiServer {
     }
     try {
       const user = this.authenticate(api);
-      const resource = parseResourcePath(api);
+      const resource = parseResourcePath(api, registry.catalog);
       if (resource?.type.kind !== 'Pod' || !['portforward', 'attach'].includes(resource.subresource)) {
         throw badRequest('Upgrade request refused: only port-forward and attach speak WebSocket here');
       }

@@ -88,7 +88,7 @@ export function conflict(subject: Subject, name: string, why: string, word: 'plu
 export const modified = 'the object has been modified; please apply your changes to the latest version and try again';
 
 export function invalid(subject: Subject, name: string, problems: readonly FieldProblem[]): ApiError {
-  const list = problems.map(({ field, message }) => `${field}: ${message}`);
+  const list = [...new Set(problems.map(({ field, message }) => `${field}: ${message}`))];
   return new ApiError(422, 'Invalid', `${qualified(subject, 'kind')} "${name}" is invalid: ${list.length === 1 ? list.join() : `[${list.join(', ')}]`}`, {
     ...details(subject, 'kind', name),
     causes: problems.map(({ reason, field, message }) => ({ reason, message, field })),

@@ -5,6 +5,7 @@ import type { TokenUser } from './api/authorization';
 import { ApiServer } from './apiServer';
 import { folderImageStore, type ImageStore } from './containers/imageStore';
 import { controllerManager, type Controller, type ControllerContext } from './controllers/controller';
+import { CustomResourceController } from './controllers/customResourceController';
 import { DeploymentController } from './controllers/deploymentController';
 import { DaemonSetController } from './controllers/daemonSetController';
 import { EndpointsController } from './controllers/endpointsController';
@@ -122,6 +123,7 @@ function startControllers(registry: Registry, kubelet: Kubelet): Controller[] {
   const context: ControllerContext = { registry, store, events: new EventRecorder(registry, { component: controllerManager }) };
   const controllers: Controller[] = [
     new NamespaceController(context),
+    new CustomResourceController(context),
     new GarbageCollector(context),
     new DeploymentController({ ...context, events: new EventRecorder(registry, { component: 'deployment-controller' }) }),
     new ReplicaSetController({ ...context, events: new EventRecorder(registry, { component: 'replicaset-controller' }) }),

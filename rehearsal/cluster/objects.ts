@@ -348,10 +348,11 @@ export interface ServicePort {
   port: number;
   targetPort: number | string;
   protocol: string;
+  nodePort?: number;
 }
 
 export interface Service extends KubernetesObject {
-  spec: { selector?: Record<string, string>; ports?: ServicePort[]; clusterIP?: string; type?: string; publishNotReadyAddresses?: boolean };
+  spec: { selector?: Record<string, string>; ports?: ServicePort[]; clusterIP?: string; clusterIPs?: string[]; type?: string; publishNotReadyAddresses?: boolean };
 }
 
 export interface Namespace extends KubernetesObject {

@@ -1,13 +1,14 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { admitCreation } from './admission/admission';
+import { pruneCustomResource } from './admission/customResource';
 import { applyDefaults } from './admission/defaults';
-import { prepareCreation, prepareUpdate } from './admission/preparation';
+import { prepareCreation, prepareUpdate, type Allocator } from './admission/preparation';
 import { problemsOf } from './admission/validation';
 import { alreadyExists, conflict, invalid, modified, notFound } from './apiStatus';
-import { managedFieldsAfterUpdate } from './managedFields';
-import { timestamp, type KubernetesObject, type Namespace, type Pod, type UntrustedObject } from './objects';
-import { apiVersionOf, type ResourceType } from './resources';
+import { applied, managedFieldsAfterUpdate } from './managedFields';
+import { timestamp, type KubernetesObject, type ManagedFieldsEntry, type Namespace, type Pod, type UntrustedObject } from './objects';
+import { apiVersionOf, fieldSchemaOfType, ResourceCatalog, type ResourceType } from './resources';
 import type { ObjectStore } from './store';
 
 /** Which part of an object a write may touch. `all` is for the cluster's own controllers. */
@@ -18,6 +19,8 @@ export interface WriteOptions {
   manager: string;
   dryRun?: boolean;
   scope?: WriteScope;
+  /** Who owns what after it, where the write knows; else the manager owns what it changes. */
+  managedFields?: ManagedFieldsEntry[];
 }
 
 export interface DeleteOptions {
@@ -36,7 +39,14 @@ export function randomSuffix(): string {
 
 /** Reads and writes objects with the API's rules: admission, defaults, validation, versions, generations, finalizers. */
 export class Registry {
+  /** What there is to be read and written here. */
+  readonly catalog = new ResourceCatalog();
   private nextClusterIp = 10;
+  private nextNodePort = 30_000;
+  private readonly allocator: Allocator = {
+    clusterIp: () => `10.96.${(this.nextClusterIp >> 8) & 255}.${this.nextClusterIp++ & 255}`,
+    nodePort: () => this.nextNodePort++,
+  };
 
   constructor(readonly store: ObjectStore) {}
 
@@ -73,16 +83,19 @@ export class Registry {
     admitCreation(this.store, type, object);
     object['spec'] ??= type.kind === 'Pod' || type.generations || type.group === 'batch' ? {} : undefined;
     if (object['spec'] === undefined) delete object['spec'];
-    prepareCreation(object);
-    applyDefaults(object, () => `10.96.${(this.nextClusterIp >> 8) & 255}.${this.nextClusterIp++ & 255}`);
+    fillIn(type, object);
+    // Nobody owns what admission and the server's own allocation add: they come after.
+    const managed = options.managedFields ?? managedFieldsAfterUpdate(undefined, object, options.manager, fieldSchemaOfType(type));
+    prepareCreation(object, this.allocator);
     const problems = problemsOf(object);
     if (problems.length > 0) throw invalid(type, object.metadata.name, problems);
     object['status'] ??= initialStatus(object);
     if (object['status'] === undefined) delete object['status'];
     if (this.store.get(type, namespace, object.metadata.name)) throw alreadyExists(type, object.metadata.name);
-    const managed = managedFieldsAfterUpdate(undefined, object, options.manager);
     if (managed.length > 0) object.metadata.managedFields = managed;
-    return (options.dryRun ? object : this.store.create(type, object)) as T;
+    if (!options.dryRun) return this.store.create(type, object) as T;
+    const { resourceVersion: _resourceVersion, ...metadata } = object.metadata;
+    return { ...object, metadata } as T;
   }
 
   /**
@@ -94,25 +107,52 @@ export class Registry {
     namespace: string,
     name: string,
     change: (current: T) => T,
-    { manager, dryRun, scope = 'object' }: WriteOptions,
+    { manager, dryRun, scope = 'object', managedFields }: WriteOptions,
   ): T {
     const current = this.get<T>(type, namespace, name);
     const proposed = change(structuredClone(current));
-    const asked = proposed.metadata.resourceVersion;
-    if (asked && asked !== current.metadata.resourceVersion) throw conflict(type, name, modified);
+    const version = proposed.metadata.resourceVersion;
+    if (version && version !== current.metadata.resourceVersion) throw conflict(type, name, modified);
+    const asked = proposed.metadata.managedFields;
     const next = confined(type, current, proposed, scope);
     if (scope === 'object') {
-      applyDefaults(next, () => '');
-      prepareUpdate(next, current);
+      fillIn(type, next);
+      prepareUpdate(next, current, this.allocator);
       const problems = problemsOf(next, current);
       if (problems.length > 0) throw invalid(type, name, problems);
     }
-    if (isDeepStrictEqual(comparable(next), comparable(current))) return current;
+    // What a client says of the status counts for ownership, though a write to the object leaves the status alone.
+    const claimed = scope === 'object' && type.status && proposed['status'] !== undefined ? { ...next, status: proposed['status'] } : next;
+    const isSame = isDeepStrictEqual(comparable(next), comparable(current));
+    if (isSame && !managedFields && (asked === undefined || isDeepStrictEqual(asked, current.metadata.managedFields))) return current;
+    const managed = managedFields ?? managedFieldsAfterUpdate(current, claimed, manager, fieldSchemaOfType(type), asked);
+    if (managed.length > 0) next.metadata.managedFields = managed;
+    else delete next.metadata.managedFields;
+    if (isSame && isDeepStrictEqual(next.metadata.managedFields, current.metadata.managedFields)) return current;
     if (type.generations && !isDeepStrictEqual(next['spec'], current['spec'])) next.metadata.generation = (current.metadata.generation ?? 0) + 1;
-    next.metadata.managedFields = managedFieldsAfterUpdate(current, next, manager);
     if (dryRun) return next as T;
     if (isGone(next)) return this.store.remove(type, next) as T;
     return this.store.replace(type, next) as T;
+  }
+
+  /**
+   * Server-side apply: makes the object, or brings it to what `config` says.
+   * @throws 409 for conflicts with other managers, and for preconditions (uid, resourceVersion) that do not hold
+   */
+  apply(
+    type: ResourceType,
+    namespace: string,
+    name: string,
+    config: UntrustedObject,
+    { force, ...options }: WriteOptions & { force: boolean },
+  ): { object: KubernetesObject; created: boolean } {
+    const current = this.store.get(type, namespace, name);
+    if (!current && options.scope === 'status') throw notFound(type, name);
+    const uid = config.metadata?.uid;
+    if (!current && uid) throw conflict(type, name, `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`);
+    const { object, managedFields } = applied(current, config, apiVersionOf(type), { manager: options.manager, force }, fieldSchemaOfType(type));
+    if (current) return { object: this.update(type, namespace, name, () => structuredClone(object), { ...options, managedFields }), created: false };
+    return { object: this.create(type, namespace, { ...object, metadata: { ...object.metadata, name } }, { ...options, managedFields }), created: true };
   }
 
   /** Deletes, or marks for deletion what has finalizers or must be shut down first. @returns the object and whether it is gone */
@@ -142,6 +182,8 @@ export class Registry {
     const propagation = options.propagationPolicy ?? (type.orphansDependents ? 'Orphan' : 'Background');
     if (propagation === 'Foreground') finalizers.add('foregroundDeletion');
     if (propagation === 'Orphan') finalizers.add('orphan');
+    // A definition goes after the last of its objects.
+    if (type.kind === 'CustomResourceDefinition' && !marked) finalizers.add(customResourceCleanup);
     if (finalizers.size > 0) next.metadata.finalizers = [...finalizers];
     if (type.kind === 'Namespace') {
       delete next.metadata.deletionGracePeriodSeconds;
@@ -152,6 +194,15 @@ export class Registry {
     if (gone) return { object: this.store.remove(type, next), gone };
     return { object: isDeepStrictEqual(next, current) ? current : this.store.replace(type, next), gone };
   }
+}
+
+/** Held by a definition that is being deleted until none of its objects is left. */
+export const customResourceCleanup = 'customresourcecleanup.apiextensions.k8s.io';
+
+/** Brings an object into the form that the server keeps: defaults, and without what its schema does not know. */
+function fillIn({ custom }: ResourceType, object: KubernetesObject): void {
+  if (custom) pruneCustomResource(object, custom.openApi);
+  else applyDefaults(object);
 }
 
 /** What stays of a proposal: identity is fixed, and a write to the object leaves its status alone, and the reverse. */

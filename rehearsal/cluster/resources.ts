@@ -1,3 +1,6 @@
+import type { Json } from './api/json';
+import { fieldSchemaOf, type FieldSchema } from './fields/fieldSchema';
+
 /**
  * The table of everything this API serves. A new resource is a line here, with its defaults and rules in
  * admission/; routes, watches, discovery and authorisation follow from it.
@@ -19,8 +22,16 @@ export interface ResourceType {
   orphansDependents?: boolean;
   /** Fields beyond metadata.name and metadata.namespace that a fieldSelector may name. */
   selectableFields?: string[];
+  /** What a CustomResourceDefinition says of its objects; built-in kinds have none. */
+  custom?: CustomSchema;
   /** Further subresources, for discovery. */
   connects?: { name: string; kind: string; verbs: string[] }[];
+}
+
+export interface CustomSchema {
+  /** The structural schema, as the definition writes it. */
+  openApi: Json | undefined;
+  fields: FieldSchema;
 }
 
 const eventFields = ['involvedObject.kind', 'involvedObject.namespace', 'involvedObject.name', 'involvedObject.uid', 'involvedObject.apiVersion',
@@ -41,6 +52,7 @@ export const resourceTypes: readonly ResourceType[] = [
   { group: '', version: 'v1', plural: 'persistentvolumeclaims', kind: 'PersistentVolumeClaim', namespaced: true, shortNames: ['pvc'], status: true },
   { group: '', version: 'v1', plural: 'serviceaccounts', kind: 'ServiceAccount', namespaced: true, shortNames: ['sa'] },
   { group: '', version: 'v1', plural: 'resourcequotas', kind: 'ResourceQuota', namespaced: true, shortNames: ['quota'], status: true },
+  { group: '', version: 'v1', plural: 'limitranges', kind: 'LimitRange', namespaced: true, shortNames: ['limits'] },
   { group: '', version: 'v1', plural: 'events', kind: 'Event', namespaced: true, shortNames: ['ev'], selectableFields: eventFields },
   {
     group: 'apps', version: 'v1', plural: 'deployments', kind: 'Deployment', namespaced: true, shortNames: ['deploy'], categories: ['all'],
@@ -65,6 +77,21 @@ export const resourceTypes: readonly ResourceType[] = [
     orphansDependents: true,
   },
   { group: 'coordination.k8s.io', version: 'v1', plural: 'leases', kind: 'Lease', namespaced: true },
+  { group: 'networking.k8s.io', version: 'v1', plural: 'ingresses', kind: 'Ingress', namespaced: true, shortNames: ['ing'], generations: true, status: true },
+  { group: 'networking.k8s.io', version: 'v1', plural: 'ingressclasses', kind: 'IngressClass', namespaced: false, generations: true },
+  { group: 'networking.k8s.io', version: 'v1', plural: 'networkpolicies', kind: 'NetworkPolicy', namespaced: true, shortNames: ['netpol'], generations: true },
+  { group: 'policy', version: 'v1beta1', plural: 'poddisruptionbudgets', kind: 'PodDisruptionBudget', namespaced: true, shortNames: ['pdb'], generations: true, status: true },
+  { group: 'autoscaling', version: 'v1', plural: 'horizontalpodautoscalers', kind: 'HorizontalPodAutoscaler', namespaced: true, shortNames: ['hpa'], categories: ['all'], status: true },
+  { group: 'rbac.authorization.k8s.io', version: 'v1', plural: 'roles', kind: 'Role', namespaced: true },
+  { group: 'rbac.authorization.k8s.io', version: 'v1', plural: 'rolebindings', kind: 'RoleBinding', namespaced: true },
+  { group: 'rbac.authorization.k8s.io', version: 'v1', plural: 'clusterroles', kind: 'ClusterRole', namespaced: false },
+  { group: 'rbac.authorization.k8s.io', version: 'v1', plural: 'clusterrolebindings', kind: 'ClusterRoleBinding', namespaced: false },
+  { group: 'scheduling.k8s.io', version: 'v1', plural: 'priorityclasses', kind: 'PriorityClass', namespaced: false, shortNames: ['pc'] },
+  { group: 'storage.k8s.io', version: 'v1', plural: 'storageclasses', kind: 'StorageClass', namespaced: false, shortNames: ['sc'] },
+  {
+    group: 'apiextensions.k8s.io', version: 'v1', plural: 'customresourcedefinitions', kind: 'CustomResourceDefinition', namespaced: false, shortNames: ['crd', 'crds'],
+    categories: ['api-extensions'], generations: true, status: true,
+  },
 ];
 
 export const apiVersionOf = (type: ResourceType): string => (type.group ? `${type.group}/${type.version}` : type.version);
@@ -76,6 +103,34 @@ export function resourceType(plural: string): ResourceType {
   return found;
 }
 
-export function findResourceType(group: string, version: string, plural: string): ResourceType | undefined {
-  return resourceTypes.find((type) => type.group === group && type.version === version && type.plural === plural);
+/** How server-side apply sees the objects of a type. */
+export const fieldSchemaOfType = (type: ResourceType): FieldSchema => type.custom?.fields ?? fieldSchemaOf(type.kind);
+
+/** What one cluster serves: the table, and what CustomResourceDefinitions have added to it. */
+export class ResourceCatalog {
+  private readonly custom = new Map<string, ResourceType>();
+
+  get types(): readonly ResourceType[] {
+    return [...resourceTypes, ...this.custom.values()];
+  }
+
+  find(group: string, version: string, plural: string): ResourceType | undefined {
+    return this.types.find((type) => type.group === group && type.version === version && type.plural === plural);
+  }
+
+  /** The type that a definition has made, by the definition's name. */
+  defined(definition: string): ResourceType | undefined {
+    return this.custom.get(definition);
+  }
+
+  /** A type that is known already stays the same one, so that its objects and watches stay too. */
+  define(definition: string, type: ResourceType): void {
+    const known = this.custom.get(definition);
+    if (known) Object.assign(known, type);
+    else this.custom.set(definition, type);
+  }
+
+  forget(definition: string): void {
+    this.custom.delete(definition);
+  }
 }

@@ -4,8 +4,9 @@ import type { Container, DaemonSet, Deployment, Job, KubernetesObject, Namespace
  * Fills in what the API server fills in, and drops null, empty lists and empty maps, which do not outlive the server's
  * own types (save `creationTimestamp` of a pod template, which it writes as null itself).
  */
-export function applyDefaults(object: KubernetesObject, allocateClusterIp: () => string): void {
-  dropEmpty(object);
+export function applyDefaults(object: KubernetesObject): void {
+  // What a revision keeps is raw JSON to the server.
+  if (object.kind !== 'ControllerRevision') dropEmpty(object);
   switch (object.kind) {
     case 'Pod':
       defaultPod(object as Pod);
@@ -29,14 +30,42 @@ export function applyDefaults(object: KubernetesObject, allocateClusterIp: () =>
       defaultCronJob(object);
       break;
     case 'Service':
-      defaultService(object as Service, allocateClusterIp);
+      defaultService(object as Service);
       break;
     case 'Secret':
       defaultSecret(object as Secret);
       break;
+    case 'Ingress':
+      object['status'] ??= { loadBalancer: {} };
+      break;
+    case 'NetworkPolicy':
+      defaultNetworkPolicy(object);
+      break;
+    case 'RoleBinding':
+    case 'ClusterRoleBinding':
+      defaultRoleBinding(object);
+      break;
+    case 'PersistentVolumeClaim': {
+      const claim = object['spec'] as Record<string, unknown> | undefined;
+      if (claim && isSpec(claim)) claim['volumeMode'] ??= 'Filesystem';
+      object['status'] ??= { phase: 'Pending' };
+      break;
+    }
+    case 'PriorityClass':
+      object['preemptionPolicy'] ??= 'PreemptLowerPriority';
+      break;
+    case 'StorageClass':
+      object['reclaimPolicy'] ??= 'Delete';
+      object['volumeBindingMode'] ??= 'Immediate';
+      break;
+    case 'HorizontalPodAutoscaler':
+      defaultAutoscaler(object);
+      break;
+    case 'CustomResourceDefinition':
+      defaultDefinition(object);
+      break;
     case 'Namespace':
       (object as Namespace).spec ??= {};
-      (object as Namespace).spec.finalizers ??= ['kubernetes'];
       (object as Namespace).status ??= { phase: 'Active' };
       break;
     default:
@@ -61,16 +90,7 @@ function dropEmpty(value: unknown): void {
 function defaultPod(pod: Pod): void {
   defaultPodSpec(pod.spec);
   pod.spec['enableServiceLinks'] ??= true;
-  pod.spec.serviceAccountName ??= 'default';
-  pod.spec['serviceAccount'] = pod.spec.serviceAccountName;
-  pod.spec['priority'] ??= 0;
-  pod.spec['preemptionPolicy'] ??= 'PreemptLowerPriority';
-  pod.spec['tolerations'] ??= ['not-ready', 'unreachable'].map((state) => ({
-    effect: 'NoExecute',
-    key: `node.kubernetes.io/${state}`,
-    operator: 'Exists',
-    tolerationSeconds: 300,
-  }));
+  if (pod.spec.serviceAccountName) pod.spec['serviceAccount'] = pod.spec.serviceAccountName;
 }
 
 function defaultPodSpec(spec: PodSpec): void {
@@ -203,21 +223,51 @@ function defaultCronJob(cronJob: KubernetesObject): void {
   if (job.spec) defaultTemplate(job.spec);
 }
 
-function defaultService(service: Service, allocateClusterIp: () => string): void {
+function defaultService(service: Service): void {
   const { spec } = service;
   if (!isSpec(spec)) return;
   const map = spec as Record<string, unknown>;
   spec.type ??= 'ClusterIP';
   map['sessionAffinity'] ??= 'None';
-  if (spec.type !== 'ExternalName') {
-    spec.clusterIP ??= allocateClusterIp();
-    map['clusterIPs'] ??= [spec.clusterIP];
-  }
+  if (spec.type === 'NodePort' || spec.type === 'LoadBalancer') map['externalTrafficPolicy'] ??= 'Cluster';
   for (const port of spec.ports ?? []) {
     port.protocol ??= 'TCP';
     port.targetPort ??= port.port;
   }
   service['status'] ??= { loadBalancer: {} };
+}
+
+function defaultNetworkPolicy(policy: KubernetesObject): void {
+  const spec = policy['spec'] as { policyTypes?: string[]; egress?: unknown[]; ingress?: { ports?: Record<string, unknown>[] }[] } | undefined;
+  if (!spec || !isSpec(spec)) return;
+  spec.policyTypes ??= ['Ingress', ...(spec.egress?.length ? ['Egress'] : [])];
+  for (const port of (spec.ingress ?? []).flatMap(({ ports }) => ports ?? [])) port['protocol'] ??= 'TCP';
+}
+
+const rbac = 'rbac.authorization.k8s.io';
+
+function defaultRoleBinding(binding: KubernetesObject): void {
+  const role = binding['roleRef'] as Record<string, unknown> | undefined;
+  if (role) role['apiGroup'] ??= rbac;
+  for (const subject of (binding['subjects'] ?? []) as Record<string, unknown>[]) if (subject['kind'] !== 'ServiceAccount') subject['apiGroup'] ??= rbac;
+}
+
+function defaultAutoscaler(autoscaler: KubernetesObject): void {
+  const spec = autoscaler['spec'] as Record<string, unknown> | undefined;
+  if (!spec || !isSpec(spec)) return;
+  spec['minReplicas'] ??= 1;
+  spec['targetCPUUtilizationPercentage'] ??= 80;
+}
+
+function defaultDefinition(definition: KubernetesObject): void {
+  const spec = definition['spec'] as { names?: Record<string, unknown>; conversion?: unknown; versions?: { name: string; storage: boolean }[] } | undefined;
+  if (!spec || !isSpec(spec)) return;
+  spec.conversion ??= { strategy: 'None' };
+  const { kind } = spec.names ?? {};
+  if (spec.names && typeof kind === 'string') {
+    spec.names['singular'] ??= kind.toLowerCase();
+    spec.names['listKind'] ??= `${kind}List`;
+  }
 }
 
 function defaultSecret(secret: Secret): void {

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { badRequest, type FieldProblem } from '../apiStatus';
-import type { Container, DaemonSet, Deployment, Job, KubernetesObject, LabelSelector, Pod, PodSpec, PodTemplate, ReplicaSet, Secret, StatefulSet, UntrustedObject } from '../objects';
+import type { Container, DaemonSet, Deployment, Job, KubernetesObject, LabelSelector, Pod, PodSpec, PodTemplate, Probe, ReplicaSet, Secret, StatefulSet, UntrustedObject } from '../objects';
 import { resolveFraction } from '../controllers/rollingUpdate';
 import { matchesLabels, requirementsOf } from '../selectors';
 
@@ -110,7 +110,10 @@ function metadataProblems({ kind, metadata }: KubernetesObject): FieldProblem[] 
 }
 
 function immutableMetadata({ metadata }: KubernetesObject, previous: KubernetesObject): FieldProblem[] {
-  return metadata.uid === previous.metadata.uid ? [] : [invalidValue('metadata.uid', JSON.stringify(metadata.uid), 'field is immutable')];
+  if (metadata.uid === previous.metadata.uid) return [];
+  const problem = invalidValue('metadata.uid', JSON.stringify(metadata.uid), 'field is immutable');
+  // The server checks this twice, and says so in the causes.
+  return [problem, problem];
 }
 
 type Workload = Deployment | ReplicaSet | StatefulSet | DaemonSet;
@@ -122,7 +125,7 @@ function workloadProblems({ spec }: Workload, previous?: Workload): FieldProblem
   if ('replicas' in spec && spec.replicas < 0) problems.push(invalidValue('spec.replicas', String(spec.replicas), 'must be greater than or equal to 0'));
   if (!selector) problems.push({ reason: 'FieldValueRequired', field: 'spec.selector', message: 'Required value' });
   const requirements = requirementsOf(selector ?? {});
-  const labels = template?.metadata?.labels ?? {};
+  const labels = template?.metadata?.labels;
   if (requirements.length === 0 || !matchesLabels(requirements, labels)) {
     problems.push(invalidValue('spec.template.metadata.labels', goMap(labels), '`selector` does not match template `labels`'));
   }
@@ -131,8 +134,8 @@ function workloadProblems({ spec }: Workload, previous?: Workload): FieldProblem
   if (restartPolicy && restartPolicy !== 'Always') {
     problems.push({ reason: 'FieldValueNotSupported', field: 'spec.template.spec.restartPolicy', message: `Unsupported value: "${restartPolicy}": supported values: "Always"` });
   }
-  if (previous && selector && !isDeepStrictEqual(selector, previous.spec.selector)) {
-    problems.push(invalidValue('spec.selector', goSelector(selector), 'field is immutable'));
+  if (previous && !isDeepStrictEqual(selector, previous.spec.selector)) {
+    problems.push(invalidValue('spec.selector', selector ? goSelector(selector) : '"null"', 'field is immutable'));
   }
   return problems;
 }
@@ -187,12 +190,12 @@ function jobProblems({ metadata, spec }: Job, previous?: Job): FieldProblem[] {
   else if (!spec.manualSelector) {
     const own = { 'controller-uid': metadata.uid, 'job-name': metadata.name };
     for (const [key, value] of Object.entries(own)) {
-      if (labels?.[key] !== value) problems.push(invalidValue(`spec.template.metadata.labels[${key}]`, goMap(labels ?? {}), `must be '${value}'`));
+      if (labels?.[key] !== value) problems.push(invalidValue(`spec.template.metadata.labels[${key}]`, goMap(labels), `must be '${value}'`));
     }
     if (!isDeepStrictEqual(selector, { matchLabels: { 'controller-uid': metadata.uid } })) problems.push(invalidValue('spec.selector', goSelector(selector), '`selector` not auto-generated'));
   }
   if (!selector || !matchesLabels(requirementsOf(selector), labels)) {
-    problems.push(invalidValue('spec.template.metadata.labels', labels ? goMap(labels) : 'map[string]string(nil)', '`selector` does not match template `labels`'));
+    problems.push(invalidValue('spec.template.metadata.labels', goMap(labels), '`selector` does not match template `labels`'));
   }
   problems.push(...jobPodProblems(spec.template?.spec, 'spec.template.spec'));
   if (!previous) return problems;
@@ -249,9 +252,20 @@ function podSpecProblems(spec: PodSpec | undefined, path: string): FieldProblem[
           problems.push({ reason: 'FieldValueInvalid', field: `${at}.volumeMounts[${position}].name`, message: `Not found: "${mount.name}"` });
         }
       });
+      for (const name of ['livenessProbe', 'readinessProbe', 'startupProbe'] as const) problems.push(...probeProblems(container[name], `${at}.${name}`));
     });
   }
   return problems;
+}
+
+function probeProblems(probe: Probe | undefined, path: string): FieldProblem[] {
+  if (!probe) return [];
+  if (!probe.httpGet && !probe.tcpSocket && !probe.exec) return [{ reason: 'FieldValueRequired', field: path, message: 'Required value: must specify a handler type' }];
+  return (['httpGet', 'tcpSocket'] as const).flatMap((handler) => {
+    const port = (probe[handler] as { port?: number | string } | undefined)?.port ?? 0;
+    if (!probe[handler] || typeof port === 'string' || (port > 0 && port < 65_536)) return [];
+    return [invalidValue(`${path}.${handler}.port`, String(port), 'must be between 1 and 65535, inclusive')];
+  });
 }
 
 /** A pod's spec is fixed, but for its images, its deadline and added tolerations. */
@@ -279,7 +293,8 @@ function invalidValue(field: string, value: string, why: string): FieldProblem {
 }
 
 /** Values as Go prints them, which is how the API server quotes them. */
-function goMap(map: Record<string, string>): string {
+function goMap(map: Record<string, string> | undefined): string {
+  if (!map) return 'map[string]string(nil)';
   const entries = Object.entries(map).sort(([a], [b]) => (a < b ? -1 : 1));
   return `map[string]string{${entries.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(', ')}}`;
 }

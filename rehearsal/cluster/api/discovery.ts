@@ -1,22 +1,22 @@
-import { apiVersionOf, resourceTypes, type ResourceType } from '../resources';
+import { apiVersionOf, type ResourceType } from '../resources';
 
-const groups = [...new Set(resourceTypes.map(({ group }) => group))].filter(Boolean);
 const verbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
 
 /** What the API says about itself; undefined for any other path. */
-export function discovery(path: string, host: string): unknown {
+export function discovery(path: string, host: string, all: readonly ResourceType[]): unknown {
+  const groups = [...new Set(all.map(({ group }) => group))].filter(Boolean);
   if (path === '/api') return { kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs: [{ clientCIDR: '0.0.0.0/0', serverAddress: host }] };
-  if (path === '/apis') return { kind: 'APIGroupList', apiVersion: 'v1', groups: groups.map(groupOf) };
+  if (path === '/apis') return { kind: 'APIGroupList', apiVersion: 'v1', groups: groups.map((group) => groupOf(group, all)) };
   if (path === '/version') return version;
   const [, group, apiVersion] = /^\/apis\/([^/]+)(?:\/([^/]+))?$/.exec(path) ?? [];
-  if (group !== undefined && apiVersion === undefined && groups.includes(group)) return { kind: 'APIGroup', apiVersion: 'v1', ...groupOf(group) };
-  const types = resourceTypes.filter((type) => (path === '/api/v1' ? type.group === '' : type.group === group && type.version === apiVersion));
+  if (group !== undefined && apiVersion === undefined && groups.includes(group)) return { kind: 'APIGroup', apiVersion: 'v1', ...groupOf(group, all) };
+  const types = all.filter((type) => (path === '/api/v1' ? type.group === '' : type.group === group && type.version === apiVersion));
   const first = types[0];
   return first && { kind: 'APIResourceList', apiVersion: 'v1', groupVersion: apiVersionOf(first), resources: types.flatMap(described) };
 }
 
-function groupOf(group: string) {
-  const versions = [...new Set(resourceTypes.filter((type) => type.group === group).map(({ version }) => version))].map((version) => ({ groupVersion: `${group}/${version}`, version }));
+function groupOf(group: string, all: readonly ResourceType[]) {
+  const versions = [...new Set(all.filter((type) => type.group === group).map(({ version }) => version))].map((version) => ({ groupVersion: `${group}/${version}`, version }));
   return { name: group, versions, preferredVersion: versions[0] };
 }
 

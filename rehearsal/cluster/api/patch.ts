@@ -1,10 +1,17 @@
 import { applyPatch, deepClone, type Operation } from 'fast-json-patch';
-import { badRequest, rejectedPatch, unsupportedMediaType } from '../apiStatus';
+import { ApiError, badRequest, rejectedPatch, unsupportedMediaType } from '../apiStatus';
 import type { Json, JsonMap } from './json';
 import { isMap, mergePatch } from './json';
 import { mergeSchemaOf, strategicMerge } from './strategicMerge';
 
-export const patchTypes = ['application/json-patch+json', 'application/merge-patch+json', 'application/strategic-merge-patch+json'];
+const patchTypes = ['application/json-patch+json', 'application/merge-patch+json', 'application/strategic-merge-patch+json'];
+export const applyPatchType = 'application/apply-patch+yaml';
+/** Custom resources have no strategic merge. */
+export const customPatchTypes = ['application/json-patch+json', 'application/merge-patch+json', applyPatchType];
+
+export function unsupportedPatch(supported: readonly string[]): ApiError {
+  return new ApiError(415, 'UnsupportedMediaType', `the body of the request was in an unknown format - accepted media types include: ${supported.join(', ')}`, {});
+}
 
 /**
  * The object as the patch leaves it.

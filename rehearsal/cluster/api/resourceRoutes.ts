@@ -1,11 +1,12 @@
+import { parse } from 'yaml';
 import { ApiError, badRequest, conflict, expired, methodNotAllowed, modified, success, unknownResource, unsupportedMediaType, type StatusDetails } from '../apiStatus';
 import { checkShape } from '../admission/validation';
 import type { Deployment, KubernetesObject, UntrustedObject } from '../objects';
 import type { DeleteOptions, Registry, WriteOptions, WriteScope } from '../registry';
-import { apiVersionOf, findResourceType, type ResourceType } from '../resources';
+import { apiVersionOf, type ResourceCatalog, type ResourceType } from '../resources';
 import { formatSelector, matchesFields, matchesLabels, parseFieldSelector, parseLabelSelector } from '../selectors';
 import { isMap, type JsonMap } from './json';
-import { patched } from './patch';
+import { applyPatchType, customPatchTypes, patched, unsupportedPatch } from './patch';
 import { json, type Answer } from './reply';
 import { isWatch, watchStream } from './watch';
 
@@ -28,7 +29,7 @@ export interface ResourceRequest extends ApiRequest {
 }
 
 /** @returns undefined where the path is not one of resources @throws 404 for an unknown resource */
-export function parseResourcePath(request: ApiRequest): ResourceRequest | undefined {
+export function parseResourcePath(request: ApiRequest, catalog: ResourceCatalog): ResourceRequest | undefined {
   const [, core, group, version, rest] = /^\/(?:(api)|apis\/([^/]+))\/([^/]+)\/(.+)$/.exec(request.path) ?? [];
   if (version === undefined || rest === undefined) return undefined;
   let parts = rest.split('/').map(decodeURIComponent);
@@ -39,7 +40,7 @@ export function parseResourcePath(request: ApiRequest): ResourceRequest | undefi
     parts = parts.slice(2);
   }
   const [plural = '', name = '', subresource = ''] = parts;
-  const type = findResourceType(core ? '' : (group ?? ''), version, plural);
+  const type = catalog.find(core ? '' : (group ?? ''), version, plural);
   if (!type || parts.length > 3 || (namespace !== '' && !type.namespaced)) throw unknownResource();
   return { ...request, type, namespace, name, subresource, verb: verbOf(request, name) };
 }
@@ -74,7 +75,7 @@ export function serveResource(registry: Registry, request: ResourceRequest): Ans
     case 'PUT':
       return json(200, put(registry, request, scope));
     case 'PATCH':
-      return json(200, patch(registry, request, scope));
+      return isApply(request) ? apply(registry, request, scope) : json(200, patch(registry, request, scope));
     case 'DELETE':
       if (scope === 'object') return remove(registry, request);
       break;
@@ -161,15 +162,13 @@ function writeOptions({ query, headers }: ResourceRequest, kind: string): WriteO
   const dryRun = query.getAll('dryRun').filter(Boolean);
   if (dryRun.some((value) => value !== 'All')) {
     const message = `Unsupported value: []string{${dryRun.map((value) => JSON.stringify(value)).join(', ')}}: supported values: "All"`;
-    throw new ApiError(422, 'Invalid', `${kind}.meta.k8s.io "" is invalid: dryRun: ${message}`, {
-      group: 'meta.k8s.io',
-      kind,
-      causes: [{ reason: 'FieldValueNotSupported', message, field: 'dryRun' }],
-    });
+    throw optionProblem(kind, 'FieldValueNotSupported', 'dryRun', message);
   }
   const agent = headers['user-agent'];
   // As the API server: the user agent's first word without its version.
-  const manager = query.get('fieldManager') ?? (typeof agent === 'string' ? (agent.split('/')[0] ?? '') : '');
+  const asked = query.get('fieldManager');
+  if (asked !== null && Buffer.byteLength(asked) > 128) throw optionProblem(kind, 'FieldValueTooLong', 'fieldManager', 'Too long: must have at most 128 bytes');
+  const manager = asked ?? (typeof agent === 'string' ? (agent.split('/')[0] ?? '') : '');
   return { manager: manager || 'unknown', dryRun: dryRun.length > 0 };
 }
 
@@ -233,8 +232,10 @@ function put(registry: Registry, request: ResourceRequest, scope: WriteScope): K
 }
 
 function patch(registry: Registry, request: ResourceRequest, scope: WriteScope): KubernetesObject {
-  const { type, namespace, name, headers, body } = request;
+  const { type, namespace, name, headers, body, query } = request;
   const contentType = headers['content-type'];
+  if (type.custom && typeof contentType === 'string' && contentType.startsWith('application/strategic-merge-patch+json')) throw unsupportedPatch(customPatchTypes);
+  if (query.has('force')) throw optionProblem('PatchOptions', 'FieldValueForbidden', 'force', 'Forbidden: may not be specified for non-apply patch');
   return registry.update(
     type,
     namespace,
@@ -254,6 +255,51 @@ function patch(registry: Registry, request: ResourceRequest, scope: WriteScope):
   );
 }
 
+const isApply = ({ method, headers }: ApiRequest): boolean => method === 'PATCH' && String(headers['content-type']).startsWith(applyPatchType);
+
+/** Whether this apply is going to make its object, for which the user needs the right to create too. */
+export function createsByApply({ store }: Registry, request: ResourceRequest): boolean {
+  const { type, namespace, name, subresource } = request;
+  return isApply(request) && subresource === '' && !store.get(type, namespace, name);
+}
+
+function apply(registry: Registry, request: ResourceRequest, scope: WriteScope): Answer {
+  const { type, namespace, name, query } = request;
+  const { dryRun } = writeOptions(request, 'PatchOptions');
+  const manager = query.get('fieldManager');
+  if (!manager) throw optionProblem('PatchOptions', 'FieldValueRequired', 'fieldManager', 'Required value: is required for apply patch');
+  const force = query.has('force') && !['0', 'false'].includes(query.get('force') ?? '');
+  const config = parseConfig(request.body);
+  const { metadata } = config;
+  if (metadata?.name && metadata.name !== name) throw badRequest(`the name of the object (${metadata.name}) does not match the name on the URL (${name})`);
+  if (type.namespaced && metadata?.namespace && metadata.namespace !== namespace) {
+    throw badRequest(`the namespace of the object (${metadata.namespace}) does not match the namespace on the request (${namespace})`);
+  }
+  const { object, created } = registry.apply(type, namespace, name, config, { manager, force, scope, dryRun: dryRun === true });
+  return json(created ? 201 : 200, object);
+}
+
+/** JSON is YAML too. @throws 400 in the API server's words */
+function parseConfig(body: string): UntrustedObject {
+  let value: unknown;
+  try {
+    // As the server's YAML 1.1 parser, for which a bare y is true.
+    value = parse(body, { version: '1.1' });
+  } catch (error) {
+    throw badRequest(`error decoding YAML: error converting YAML to JSON: yaml: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  if (!isMap(value)) {
+    const found = Array.isArray(value) ? 'array' : typeof value;
+    throw badRequest(`error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal ${found} into Go value of type map[string]interface {}`);
+  }
+  return value as unknown as UntrustedObject;
+}
+
+/** What is wrong with a parameter of the query. */
+function optionProblem(kind: string, reason: string, field: string, message: string): ApiError {
+  return new ApiError(422, 'Invalid', `${kind}.meta.k8s.io "" is invalid: ${field}: ${message}`, { group: 'meta.k8s.io', kind, causes: [{ reason, message, field }] });
+}
+
 function deleteOptions(request: ResourceRequest): DeleteOptions {
   const { query, body } = request;
   let options: DeleteOptions & { orphanDependents?: boolean; dryRun?: unknown } = {};
@@ -269,11 +315,7 @@ function deleteOptions(request: ResourceRequest): DeleteOptions {
   const propagation = query.get('propagationPolicy') ?? options.propagationPolicy ?? (orphanDependents ? 'Orphan' : undefined);
   if (propagation !== undefined && propagation !== 'Orphan' && propagation !== 'Background' && propagation !== 'Foreground') {
     const message = `Unsupported value: "${propagation}": supported values: "Foreground", "Background", "Orphan", "nil"`;
-    throw new ApiError(422, 'Invalid', `DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: ${message}`, {
-      group: 'meta.k8s.io',
-      kind: 'DeleteOptions',
-      causes: [{ reason: 'FieldValueNotSupported', message, field: 'propagationPolicy' }],
-    });
+    throw optionProblem('DeleteOptions', 'FieldValueNotSupported', 'propagationPolicy', message);
   }
   const { dryRun = false } = writeOptions(request, 'DeleteOptions');
   return {
@@ -309,7 +351,8 @@ function serveScale(registry: Registry, request: ResourceRequest): Answer {
     kind: 'Scale',
     apiVersion: 'autoscaling/v1',
     metadata: { name: metadata.name, namespace: metadata.namespace, uid: metadata.uid, resourceVersion: metadata.resourceVersion, creationTimestamp: metadata.creationTimestamp },
-    spec: { replicas: spec.replicas },
+    // A zero is left out, as the server's type says.
+    spec: spec.replicas ? { replicas: spec.replicas } : {},
     status: { replicas: status.replicas ?? 0, selector: formatSelector(spec.selector) },
   });
   if (method === 'GET') return json(200, scaleOf(registry.get<Deployment>(type, namespace, name)));

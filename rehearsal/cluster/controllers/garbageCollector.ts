@@ -1,5 +1,5 @@
 import type { KubernetesObject } from '../objects';
-import { resourceTypes, type ResourceType } from '../resources';
+import type { ResourceType } from '../resources';
 import type { Change } from '../store';
 import { controllerManager, type Controller, type ControllerContext } from './controller';
 import { WorkQueue } from './workQueue';
@@ -88,7 +88,7 @@ export class GarbageCollector implements Controller {
   }
 
   private all(wanted: (object: KubernetesObject) => boolean): Found[] {
-    return resourceTypes.flatMap((type) => this.context.store.list(type).filter(wanted).map((object) => ({ type, object })));
+    return this.context.registry.catalog.types.flatMap((type) => this.context.store.list(type).filter(wanted).map((object) => ({ type, object })));
   }
 }
 

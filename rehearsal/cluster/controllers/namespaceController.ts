@@ -1,5 +1,5 @@
 import type { Namespace } from '../objects';
-import { resourceType, resourceTypes } from '../resources';
+import { resourceType } from '../resources';
 import type { Change } from '../store';
 import { controllerManager, type Controller, type ControllerContext } from './controller';
 import { keyOf, splitKey, WorkQueue } from './workQueue';
@@ -32,7 +32,7 @@ export class NamespaceController implements Controller {
       return;
     }
     let left = 0;
-    for (const type of resourceTypes.filter(({ namespaced }) => namespaced)) {
+    for (const type of registry.catalog.types.filter(({ namespaced }) => namespaced)) {
       for (const object of store.list(type, name)) {
         if (object.metadata.deletionTimestamp === undefined) registry.delete(type, name, object.metadata.name, { propagationPolicy: 'Background' });
         if (store.get(type, name, object.metadata.name)) left += 1;
