@@ -1,178 +1,167 @@
 import type { TaskOutcome } from '../core/agent/agent';
 import { UserError } from '../core/agent/userError';
-import { settleMutation } from '../core/kubernetes/client';
-import { diagnose } from '../core/kubernetes/diagnosis';
-import { condition, type Container, type Deployment } from '../core/kubernetes/objects';
-import { watchRollout, type RolloutEnd } from '../core/kubernetes/watchRollout';
+import { isNotFound } from '../core/kubernetes/apiError';
+import { referenceKey } from '../core/kubernetes/objectReference';
 import { formatDuration } from '../core/time/clock';
-import type { GuardedWorkload } from './guardedWorkload';
+import { awaitRollouts, type ChangedObject } from './awaitRollouts';
+import { carryOut, heardObjects } from './carryOut';
+import { environmentUrlOf } from './environmentAddress';
+import type { GuardedRelease } from './guardedRelease';
 import type { DeployInputs } from './inputs';
-import { expiredRecords, imagePatch, releasePlan, type ReleasePlan } from './releaseDecision';
-import { isOpen, type ReleaseRecord } from './releaseRecord';
-import { imageList, isFailedGuard, REPLICA_FAILURE_GRACE_MS, rollBack } from './rollBack';
-import { failureReason, rolloutProgress } from './rolloutReport';
+import { ChangedMeanwhileError } from './putState';
+import { expiredRecords, releasePlan, type LiveObjects, type ReleasePlan, type Wanted } from './releaseDecision';
+import { ensureNamespace } from './releaseNamespace';
+import { appliedImages, isOpen, targetImages, type ReleaseRecord } from './releaseRecord';
+import { releaseSource, type ReleaseSource } from './releaseSource';
+import { readSight, type ReleaseSight } from './releaseSight';
+import { rollBack } from './rollBack';
+import { previewChanges, showChanges } from './showChanges';
 import { stepMemory } from './stepMemory';
 
-/** Sets the image, watches the rollout, and rolls back when it fails. */
-export async function deploy(workload: GuardedWorkload, inputs: DeployInputs): Promise<TaskOutcome> {
-  const { agent } = workload;
+/** Deploys, watches the rollout, and rolls back when it fails. */
+export async function deploy(release: GuardedRelease, inputs: DeployInputs): Promise<TaskOutcome> {
+  const { agent } = release;
   const memory = stepMemory(agent);
   // A retry of this step finds what its predecessor remembered; it has reported nothing yet.
   if (memory.releaseNumber() !== undefined) memory.rememberReported(false);
-  checkWorkload(await workload.read(), inputs, workload);
-  let waited = false;
-  for (;;) {
-    const attempt = await workload.locked(() => release(workload, inputs, waited));
+  const source = await releaseSource(release, inputs);
+  if (inputs.dryRun) return showChanges(release, inputs, source);
+  if (inputs.createNamespace) await ensureNamespace(release, inputs.ttlMs === undefined ? undefined : Date.now() + inputs.ttlMs);
+  for (let waited = false; ; waited = true) {
+    // Read while the lock is taken, which is free most of the time; where somebody held it, all is read anew.
+    const early = readSight(release, source);
+    early.catch(() => undefined);
+    const attempt = await release.locked((wasFree) => attemptRelease(release, inputs, source, waited, wasFree ? early : undefined)).catch(async (error: unknown) => {
+      // Without a namespace there is no place for the lock either: what the reading says is closer to the inputs.
+      if (isNotFound(error)) await namespaceMissing(release, source, early);
+      throw error;
+    });
     if (!('unverified' in attempt)) return attempt;
-    await waitForDecision(workload, inputs, attempt.unverified);
-    waited = true;
+    await waitForDecision(release, inputs, attempt.unverified);
   }
 }
 
-async function release(workload: GuardedWorkload, inputs: DeployInputs, waited: boolean): Promise<TaskOutcome | { unverified: ReleaseRecord }> {
-  const { agent, store, signal } = workload;
-  for (;;) {
-    const live = await workload.read();
-    const container = checkWorkload(live, inputs, workload);
-    const records = await store.list(signal);
-    const request = { runKey: workload.run.key, changes: { [container.name]: inputs.image }, onUnverified: inputs.onUnverified, waited };
-    const plan = releasePlan(records, live, request);
+async function namespaceMissing(release: GuardedRelease, source: ReleaseSource, early: Promise<ReleaseSight>): Promise<void> {
+  const { live } = await early;
+  await source.wanted(live);
+  throw new UserError(`There is no namespace '${release.namespace}' (input 'namespace')`, "Correct it, or set 'createNamespace: true'.");
+}
+
+async function attemptRelease(release: GuardedRelease, inputs: DeployInputs, source: ReleaseSource, waited: boolean, early: Promise<ReleaseSight> | undefined): Promise<TaskOutcome | { unverified: ReleaseRecord }> {
+  const { agent, store, signal } = release;
+  for (let state = await (early ?? readSight(release, source)); ; state = await readSight(release, source)) {
+    const { records, live } = state;
+    const wanted = await source.wanted(live);
+    const prune = inputs.source.kind !== 'image' && inputs.source.objects.prune;
+    const plan = releasePlan(records, live, { release: inputs.releaseName, runKey: release.run.key, wanted, onUnverified: inputs.onUnverified, waited, prune });
     if (plan.kind === 'unverified') return { unverified: plan.by };
-    const record = workload.newRecord(live, { ...plan, images: plan.applied });
+    await checkByServer(release, wanted, live, source);
+    const record = release.newRecord(plan);
     if (!(await store.create(record, signal))) continue;
 
     stepMemory(agent).rememberRelease(record.number);
     stepMemory(agent).rememberReported(false);
     agent.setOutput('releaseNumber', String(record.number));
-    agent.setOutput('previousImage', imageList(record.target.images));
-    const changed = await change(workload, live, record, plan, request.changes);
-    if (!changed) continue;
-    await prune(workload, inputs, records);
-    const outcome = await guardRollout(workload, inputs, record, live, changed);
+    agent.setOutput('previousImage', targetImages(record));
+    const outcome = await guardedChange(release, inputs, record, plan, state);
+    if (outcome === undefined) continue;
     stepMemory(agent).rememberReported(true);
     return outcome;
   }
 }
 
-/** Refuses what cannot be deployed, before anything is changed. */
-function checkWorkload(live: Deployment, inputs: DeployInputs, workload: GuardedWorkload): Container {
-  workload.refusePaused(live);
-  const { containers } = live.spec.template.spec;
-  const names = containers.map((container) => container.name).join(', ');
-  if (inputs.container === undefined) {
-    const [only, ...others] = containers;
-    if (only && others.length === 0) return only;
-    throw new UserError(`Input 'container' is missing, and ${workload.name} has several containers`, `Set it to one of: ${names}.`);
-  }
-  const named = containers.find((container) => container.name === inputs.container);
-  if (!named) throw new UserError(`${workload.name} in namespace '${workload.namespace}' has no container '${inputs.container}' (input 'container')`, `It has: ${names}.`);
-  return named;
+/** What the API server would refuse, it is asked about before anything is changed. */
+async function checkByServer(release: GuardedRelease, wanted: readonly Wanted[], live: LiveObjects, source: ReleaseSource): Promise<void> {
+  const known = wanted.filter((each) => !source.unborn.has(referenceKey(each.ref)));
+  await previewChanges(release, known, live);
 }
 
-/** @returns undefined where somebody else changed the workload since it was read, so that all has to be decided anew */
-async function change(
-  workload: GuardedWorkload,
-  live: Deployment,
-  record: ReleaseRecord,
-  plan: Extract<ReleasePlan, { kind: 'deploy' }>,
-  images: Readonly<Record<string, string>>,
-): Promise<Deployment | undefined> {
-  const { agent, client, store, signal } = workload;
-  agent.section(`Release ${record.number} of '${record.release}': ${workload.name} to ${imageList(images)}`);
-  agent.info(`Before: ${imageList(record.target.images)}${record.targetNumber === undefined ? '' : ` (release ${record.targetNumber})`}, namespace ${workload.namespace}.`);
-  const uidGuard = { op: 'test' as const, path: '/metadata/uid', value: record.workload.uid };
-  let changed: Deployment;
-  try {
-    changed = await settleMutation(
-      () => client.patch<Deployment>(workload.path, 'json', [uidGuard, ...imagePatch(live, images)], { signal }),
-      async () => {
-        const now = await workload.read();
-        return now.spec.template.spec.containers.every((container) => (images[container.name] ?? container.image) === container.image) ? now : undefined;
-      },
-    );
-  } catch (error) {
+/** @returns undefined where somebody else changed something since it was read, so that all has to be decided anew */
+async function guardedChange(release: GuardedRelease, inputs: DeployInputs, record: ReleaseRecord, plan: Extract<ReleasePlan, { kind: 'deploy' }>, { records, live }: ReleaseSight): Promise<TaskOutcome | undefined> {
+  const { agent, store, signal } = release;
+  agent.section(`Release ${record.number} of '${record.release}': ${release.name}${appliedImages(record) ? ` to ${appliedImages(record)}` : ''}`);
+  agent.info(`Before: ${targetImages(record) || 'nothing'}${record.targetNumber === undefined ? '' : ` (release ${record.targetNumber})`}, namespace ${release.namespace}.`);
+  const { changed, isChange, error } = await carryOut(release, record.objects, live);
+  if (error !== undefined && !isChange) {
     await store.update(record.number, (current) => ({ ...current, state: 'failed', failureReason: 'the change was refused' }), signal);
-    if (isFailedGuard(error) && (await workload.changedSince(live))) return undefined;
+    if (error instanceof ChangedMeanwhileError) return undefined;
     throw error;
   }
+  await takeOver(release, record, plan);
+  const heard = () => store.update(record.number, (current) => ({ ...current, objects: heardObjects(current.objects, changed) }), signal);
+  if (error !== undefined) {
+    return undo(release, inputs, await heard(), error.message, `Release ${record.number} could not be applied`);
+  }
+  const [end] = await Promise.all([watch(release, inputs, changed), heard()]);
+  await prune(release, inputs, records);
+  if (end.kind === 'failed') return undo(release, inputs, record, end.reason, `The rollout of ${appliedImages(record) || release.name} failed`);
+  return applied(release, inputs, record, changed);
+}
+
+async function takeOver({ agent, store, signal }: GuardedRelease, record: ReleaseRecord, plan: Extract<ReleasePlan, { kind: 'deploy' }>): Promise<void> {
   for (const other of plan.supersedes) {
-    agent.warning(`Release ${other.number} of run ${other.run.name || other.run.key} was never verified; this release takes over, and would return to ${imageList(record.target.images)}.`);
+    agent.warning(`Release ${other.number} of run ${other.run.name || other.run.key} was never verified; this release takes over, and would return to ${targetImages(record) || 'what ran before it'}.`);
     await store.update(other.number, (current) => (isOpen(current) ? { ...current, state: 'superseded', supersededBy: record.number } : undefined), signal);
   }
   for (const other of plan.abandoned) {
     agent.warning(`Release ${other.number} of run ${other.run.name || other.run.key} was left unfinished and is not what runs; it is closed.`);
     await store.update(other.number, (current) => (isOpen(current) ? { ...current, state: 'failed', failureReason: 'left unfinished' } : undefined), signal);
   }
-  await store.update(record.number, (current) => ({ ...current, applied: { ...current.applied, template: changed.spec.template } }), signal);
-  return changed;
 }
 
-async function guardRollout(workload: GuardedWorkload, inputs: DeployInputs, record: ReleaseRecord, before: Deployment, changed: Deployment): Promise<TaskOutcome> {
-  const { agent, store, signal } = workload;
-  const end = await watchRollout(workload.client, {
-    deployment: changed,
-    staleProgressing: condition(before, 'Progressing'),
-    graces: inputs.graces,
-    replicaFailureGraceMs: REPLICA_FAILURE_GRACE_MS,
-    timeoutMs: inputs.timeoutMs,
-    signal,
-    progress: rolloutProgress(agent, workload.name),
-  });
-  if (end.verdict.kind === 'failed') return undoRollout(workload, inputs, record, end, end.verdict);
+function watch(release: GuardedRelease, inputs: DeployInputs, changed: readonly ChangedObject[]): ReturnType<typeof awaitRollouts> {
+  return awaitRollouts(release, changed, { timeoutMs: inputs.timeoutMs, soakMs: inputs.soakMs, failureTitle: 'Why the rollout failed' });
+}
 
+async function applied(release: GuardedRelease, inputs: DeployInputs, record: ReleaseRecord, changed: readonly ChangedObject[]): Promise<TaskOutcome> {
+  const { agent, store, signal } = release;
   const verified = inputs.rollbackOn === 'never' || inputs.rollbackOn === 'rolloutFailure';
   await store.update(record.number, (current) => (current.state === 'deploying' ? { ...current, state: verified ? 'verified' : 'applied' } : undefined), signal);
   agent.setOutput('outcome', 'deployed');
-  agent.setOutput('currentImage', inputs.image);
+  agent.setOutput('currentImage', appliedImages(record));
+  const url = await environmentUrlOf(release, changed);
+  if (url !== undefined) agent.setOutput('environmentUrl', url);
   if (!verified) {
     const next = inputs.verifiedBy === 'job' ? 'the rest of the job' : "a step with 'action: confirm'";
     agent.info(`Release ${record.number} is applied; ${next} decides whether it stays.`);
   }
-  return { result: 'Succeeded', message: `${workload.name} runs ${inputs.image} (release ${record.number}).` };
+  return { result: 'Succeeded', message: `${release.name} runs ${appliedImages(record) || 'as wanted'} (release ${record.number}).` };
 }
 
-async function undoRollout(
-  workload: GuardedWorkload,
-  inputs: DeployInputs,
-  record: ReleaseRecord,
-  end: RolloutEnd,
-  verdict: Extract<RolloutEnd['verdict'], { kind: 'failed' }>,
-): Promise<TaskOutcome> {
-  const { agent, signal } = workload;
-  const reason = failureReason(verdict);
+async function undo(release: GuardedRelease, inputs: DeployInputs, record: ReleaseRecord, reason: string, what: string): Promise<TaskOutcome> {
+  const { agent, store, signal } = release;
   agent.setOutput('failureReason', reason);
-  const subject = { workload: workload.name, namespace: workload.namespace, reason: verdict.reason, message: verdict.message, pod: verdict.pod, container: verdict.container, pods: end.pods };
-  agent.group(`Why the rollout of ${inputs.image} failed`, await diagnose(workload.client, subject, signal));
-  await workload.store.update(record.number, (current) => ({ ...current, failureReason: reason, ...(inputs.rollbackOn === 'never' ? { state: 'failed' } : {}) }), signal);
-  const failed = `The rollout of ${inputs.image} failed: ${reason}.`;
+  const failed = `${what}: ${reason.replace(/\.$/, '')}.`;
+  const current = await store.update(record.number, (now) => ({ ...now, failureReason: reason, ...(inputs.rollbackOn === 'never' ? { state: 'failed' } : {}) }), signal);
   if (inputs.rollbackOn === 'never') {
     agent.setOutput('outcome', 'deployed');
-    agent.setOutput('currentImage', inputs.image);
+    agent.setOutput('currentImage', appliedImages(record));
     return { result: 'Failed', message: `${failed} Nothing was rolled back, as 'rollbackOn' is never.` };
   }
-  const back = await rollBack(workload, record, inputs.timeoutMs);
+  const back = await rollBack(release, current, inputs.timeoutMs);
   agent.setOutput('outcome', back.outcome);
   agent.setOutput('currentImage', back.currentImage);
   return { result: 'Failed', message: `${failed} ${back.message}` };
 }
 
 /** Waits, without the lock, until the other run has verified its release or rolled it back. */
-async function waitForDecision(workload: GuardedWorkload, inputs: DeployInputs, other: ReleaseRecord): Promise<void> {
+async function waitForDecision(release: GuardedRelease, inputs: DeployInputs, other: ReleaseRecord): Promise<void> {
   const who = `release ${other.number} of run ${other.run.name || other.run.key}${other.run.url ? ` (${other.run.url})` : ''}`;
   if (inputs.onUnverified === 'fail') {
-    throw new UserError(`${workload.name} runs ${who}, which is not verified yet, and 'onUnverified' is fail`, "Run again when it is decided, or set 'onUnverified' to wait or takeOver.");
+    throw new UserError(`${release.name} runs ${who}, which is not verified yet, and 'onUnverified' is fail`, "Run again when it is decided, or set 'onUnverified' to wait or takeOver.");
   }
-  workload.agent.info(`Waiting up to ${formatDuration(inputs.lockTimeoutMs)} for ${who} to be verified or rolled back.`);
+  release.agent.info(`Waiting up to ${formatDuration(inputs.lockTimeoutMs)} for ${who} to be verified or rolled back.`);
   const decided = new AbortController();
-  const signal = AbortSignal.any([workload.signal, decided.signal, AbortSignal.timeout(inputs.lockTimeoutMs)]);
-  await workload.store.observe(signal, (records) => {
+  const signal = AbortSignal.any([release.signal, decided.signal, AbortSignal.timeout(inputs.lockTimeoutMs)]);
+  await release.store.observe(signal, (records) => {
     const now = records.find((record) => record.number === other.number);
     if (!now || !isOpen(now)) decided.abort(new Error('decided'));
   });
-  workload.signal.throwIfAborted();
-  if (!decided.signal.aborted) workload.agent.info(`Not decided after ${formatDuration(inputs.lockTimeoutMs)}: taking over.`);
+  release.signal.throwIfAborted();
+  if (!decided.signal.aborted) release.agent.info(`Not decided after ${formatDuration(inputs.lockTimeoutMs)}: taking over.`);
 }
 
-async function prune(workload: GuardedWorkload, inputs: DeployInputs, records: readonly ReleaseRecord[]): Promise<void> {
-  for (const number of expiredRecords(records, inputs.historyLimit - 1)) await workload.store.remove(number, workload.signal);
+async function prune({ store, signal }: GuardedRelease, inputs: DeployInputs, records: readonly ReleaseRecord[]): Promise<void> {
+  for (const number of expiredRecords(records, inputs.historyLimit - 1)) await store.remove(number, signal);
+  await store.tidy(signal);
 }

@@ -1,9 +1,9 @@
 import type { Agent, TaskOutcome } from '../core/agent/agent';
-import { GuardedWorkload } from './guardedWorkload';
+import { GuardedRelease } from './guardedRelease';
 import { readInputs, type DeployInputs } from './inputs';
 import { postJobDecision, type PostJobSituation } from './releaseDecision';
-import { isOpen } from './releaseRecord';
-import { imageList, rollBack } from './rollBack';
+import { appliedImages, isOpen } from './releaseRecord';
+import { rollBack } from './rollBack';
 import { stepMemory } from './stepMemory';
 
 /** After a cancel the agent gives all post-job steps together five minutes by default. */
@@ -17,28 +17,28 @@ export async function finishRelease(agent: Agent, signal: AbortSignal): Promise<
   if (number === undefined) return { result: 'Succeeded', message: 'This step deployed nothing, so there is nothing to finish.' };
   const inputs = readInputs(agent) as DeployInputs;
   // The main process has reached this cluster, so the address is right: an outage has to be sat out.
-  const workload = await GuardedWorkload.open(agent, inputs, signal, { firstContactMs: AFTER_CANCEL_MS });
+  const release = await GuardedRelease.open(agent, inputs, signal, { firstContactMs: AFTER_CANCEL_MS });
   try {
-    return await workload.locked(() => finish(workload, inputs, number, memory.reported()));
+    return await release.locked(() => finish(release, inputs, number, memory.reported()));
   } finally {
-    workload.client.close();
+    release.client.close();
   }
 }
 
-async function finish(workload: GuardedWorkload, inputs: DeployInputs, number: number, reported: boolean): Promise<TaskOutcome> {
-  const { agent, store, signal } = workload;
+async function finish(release: GuardedRelease, inputs: DeployInputs, number: number, reported: boolean): Promise<TaskOutcome> {
+  const { agent, store, signal } = release;
   const record = (await store.list(signal)).find((candidate) => candidate.number === number);
   const jobStatus = jobStatusOf(agent);
   const decision = postJobDecision({ started: true, reported, jobStatus, rollbackOn: inputs.rollbackOn, verifiedBy: inputs.verifiedBy, state: record?.state });
-  const what = `Release ${number} of ${workload.name}`;
+  const what = `Release ${number} of ${release.name}`;
   if (!record || decision.kind === 'nothing') return { result: 'Succeeded', message: `${what}: nothing to do, ${decision.why}.` };
   if (decision.kind === 'leaveUnverified') return { result: 'Succeeded', message: `${what} stays unverified: ${decision.why}.` };
   if (decision.kind === 'verify') {
     await store.update(number, (current) => (isOpen(current) ? { ...current, state: 'verified' } : undefined), signal);
-    return { result: 'Succeeded', message: `${what} (${imageList(record.applied.images)}) is verified: ${decision.why}.` };
+    return { result: 'Succeeded', message: `${what} (${appliedImages(record)}) is verified: ${decision.why}.` };
   }
   agent.info(`${what} is rolled back: ${decision.why}.`);
-  const back = await rollBack(workload, record, jobStatus === 'Canceled' ? Math.min(inputs.timeoutMs, AFTER_CANCEL_MS) : inputs.timeoutMs);
+  const back = await rollBack(release, record, jobStatus === 'Canceled' ? Math.min(inputs.timeoutMs, AFTER_CANCEL_MS) : inputs.timeoutMs);
   // A job that still counts as succeeded has to fail: what it was to deliver is gone again.
   const failed = back.outcome === 'rollbackFailed' || jobStatus === 'Succeeded';
   return { result: failed ? 'Failed' : 'SucceededWithIssues', message: `${what} did not stay, as ${decision.why}. ${back.message}` };

@@ -1,7 +1,8 @@
 import type { Agent, TaskOutcome } from '../core/agent/agent';
 import { deploy } from './deploy';
-import { GuardedWorkload } from './guardedWorkload';
-import { readInputs, type DeployInputs, type GuardInputs, type RollbackInputs } from './inputs';
+import { destroy } from './destroy';
+import { GuardedRelease } from './guardedRelease';
+import { readInputs, type DeployInputs, type DestroyInputs, type GuardInputs, type RollbackInputs } from './inputs';
 import { returnTo } from './returnTo';
 import { confirmRun, rollBackRun } from './settleRelease';
 import { showStatus } from './showStatus';
@@ -9,25 +10,27 @@ import { showStatus } from './showStatus';
 /** The task's main process. */
 export async function guard(agent: Agent, signal: AbortSignal): Promise<TaskOutcome> {
   const inputs = readInputs(agent);
-  const workload = await GuardedWorkload.open(agent, inputs, signal);
+  const release = await GuardedRelease.open(agent, inputs, signal);
   try {
-    return await act(workload, inputs);
+    return await act(release, inputs);
   } finally {
-    workload.client.close();
+    release.client.close();
   }
 }
 
-function act(workload: GuardedWorkload, inputs: GuardInputs): Promise<TaskOutcome> {
+function act(release: GuardedRelease, inputs: GuardInputs): Promise<TaskOutcome> {
   switch (inputs.action) {
     case 'deploy':
-      return deploy(workload, inputs as DeployInputs);
+      return deploy(release, inputs as DeployInputs);
     case 'rollback': {
       const { to } = inputs as RollbackInputs;
-      return to === undefined ? rollBackRun(workload) : returnTo(workload, to);
+      return to === undefined ? rollBackRun(release) : returnTo(release, to);
     }
     case 'confirm':
-      return confirmRun(workload);
+      return confirmRun(release);
     case 'status':
-      return showStatus(workload);
+      return showStatus(release);
+    case 'destroy':
+      return destroy(release, inputs as DestroyInputs);
   }
 }

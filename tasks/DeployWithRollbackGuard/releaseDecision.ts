@@ -1,18 +1,37 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Deployment, JsonPatchOperation, PodTemplate } from '../core/kubernetes/objects';
-import type { OnUnverified, RollbackOn, VerifiedBy } from './inputs';
-import { isOpen, type ReleaseRecord, type WorkloadState } from './releaseRecord';
+import { referenceKey, type ObjectReference } from '../core/kubernetes/objectReference';
+import type { JsonPatchOperation, KubernetesObject, PodTemplate } from '../core/kubernetes/objects';
+import type { OnFirstDeploy, OnUnverified, RollbackOn, VerifiedBy } from './inputs';
+import { ABSENT, imagesOf, isIn, marked, pick, sameState, stateImages, templateImages, templateOf, type ImagesState, type ObjectState } from './objectState';
+import { isOpen, type ReleaseObject, type ReleaseRecord } from './releaseRecord';
+
+/** What runs now, by {@link referenceKey}; undefined for what does not exist. */
+export type LiveObjects = ReadonlyMap<string, KubernetesObject | undefined>;
+
+/** One thing that a release is to do: set images of an existing workload, or apply an object. */
+export type Wanted =
+  | { readonly ref: ObjectReference; readonly images: Readonly<Record<string, string>> }
+  | { readonly ref: ObjectReference; readonly config: KubernetesObject };
+
+export interface ReleaseRequest {
+  readonly release: string;
+  readonly runKey: string;
+  readonly wanted: readonly Wanted[];
+  readonly onUnverified: OnUnverified;
+  /** Whether another run's release has been waited for long enough. */
+  readonly waited: boolean;
+  /** Whether objects that the release has no longer are deleted. */
+  readonly prune: boolean;
+}
 
 /** How a new release starts. */
 export type ReleasePlan =
   | {
       readonly kind: 'deploy';
       readonly number: number;
-      /** The images of all guarded containers once the change is made. */
-      readonly applied: Readonly<Record<string, string>>;
-      readonly target: WorkloadState;
+      readonly objects: readonly ReleaseObject[];
       readonly targetNumber: number | undefined;
-      /** The unfinished release that this one takes over from. */
+      /** The unfinished releases that this one takes over from. */
       readonly supersedes: readonly ReleaseRecord[];
       /** Unfinished releases whose change never arrived, or was undone by hand. */
       readonly abandoned: readonly ReleaseRecord[];
@@ -20,110 +39,205 @@ export type ReleasePlan =
   /** Another run's release is live and not verified yet. */
   | { readonly kind: 'unverified'; readonly by: ReleaseRecord };
 
-export interface ReleaseRequest {
-  readonly runKey: string;
-  /** The new images by container. */
-  readonly changes: Readonly<Record<string, string>>;
-  readonly onUnverified: OnUnverified;
-  /** Whether another run's release has been waited for long enough. */
-  readonly waited: boolean;
+/** A release, and its part that an object is as it left it. */
+interface Origin {
+  readonly record: ReleaseRecord;
+  readonly object: ReleaseObject;
 }
 
 /**
- * Decides what a new release returns to when it fails, and whether it may start. What runs now is a fit target unless a
- * release put it there that was never verified: then that release's own target is, so an unverified version is never
- * returned to. A version that no release put there was somebody's choice and is taken for good.
+ * Decides what a new release returns to when it fails, and whether it may start. Releases that set images of other
+ * workloads under the same release name are no concern of it. For each object, what runs now is a fit
+ * target unless a release put it there that was never verified: then that release's own target is, so an unverified
+ * version is never returned to. A version that no release put there was somebody's choice and is taken for good.
  * @param records of the release, oldest first
- * @param live the workload as it is now
  */
-export function releasePlan(records: readonly ReleaseRecord[], live: Deployment, request: ReleaseRequest): ReleasePlan {
-  const liveImages = templateImages(live.spec.template);
-  const origin = releaseOf(live, records);
-  const isGood = origin !== undefined && (origin.state === 'verified' || isUnfinishedReturn(origin));
-  const isOthers = origin !== undefined && isOpen(origin) && !isGood && origin.run.key !== request.runKey;
-  if (isOthers && request.onUnverified !== 'takeOver' && !request.waited) return { kind: 'unverified', by: origin };
+export function releasePlan(records: readonly ReleaseRecord[], live: LiveObjects, request: ReleaseRequest): ReleasePlan {
+  const number = (records.at(-1)?.number ?? 0) + 1;
+  const wanted = new Map(request.wanted.map((each) => [referenceKey(each.ref), each]));
+  const concerned = records.filter((record) => record.objects.some(({ ref, applied }) => wanted.has(referenceKey(ref)) || applied.kind !== 'images'));
+  const origins = new Map([...new Set([...wanted.keys(), ...keysOf(concerned)])].flatMap((key) => entryOf(key, originOf(concerned, key, live.get(key)))));
+  const inherited = [...origins.values()].filter((origin) => !isGood(origin.record));
+  const others = inherited.find(({ record }) => isOpen(record) && record.run.key !== request.runKey);
+  if (others && request.onUnverified !== 'takeOver' && !request.waited) return { kind: 'unverified', by: others.record };
 
-  const inherits = isGood ? undefined : origin;
-  const names = [...new Set([...Object.keys(inherits?.applied.images ?? {}), ...Object.keys(request.changes)])];
-  const template = inherits?.target.template ?? live.spec.template;
-  const open = records.filter(isOpen);
+  const objects = [...wanted].map(([key, each]): ReleaseObject => {
+    const now = live.get(key);
+    return { ref: each.ref, uid: now?.metadata.uid ?? '', created: isCreated(records, key, now), ...planned(each, now, origins.get(key), request.release, number) };
+  });
+  const open = concerned.filter(isOpen);
+  const bad = new Set(inherited.map(({ record }) => record));
   return {
     kind: 'deploy',
-    number: (records.at(-1)?.number ?? 0) + 1,
-    applied: { ...pick(liveImages, names), ...request.changes },
-    target: { images: pick(templateImages(template), names), template },
-    targetNumber: inherits ? inherits.targetNumber : origin?.number,
-    supersedes: open.filter((record) => record === origin),
-    abandoned: open.filter((record) => record !== origin),
+    number,
+    objects: [...objects, ...leftObjects(live, origins, wanted, request.prune)],
+    targetNumber: targetNumberOf([...wanted.keys()].map((key) => origins.get(key)).filter((origin) => origin !== undefined)),
+    supersedes: open.filter((record) => bad.has(record)),
+    abandoned: open.filter((record) => !bad.has(record)),
   };
 }
 
-/** The latest release of this very object whose images run now; undefined where somebody else chose what runs. */
-export function releaseOf(live: Deployment, records: readonly ReleaseRecord[]): ReleaseRecord | undefined {
-  const images = templateImages(live.spec.template);
-  return records.findLast((record) => record.workload.uid === live.metadata.uid && containsImages(images, record.applied.images));
+function entryOf(key: string, origin: Origin | undefined): [string, Origin][] {
+  return origin ? [[key, origin]] : [];
 }
 
-/** What a rollback to an earlier release put there was verified before, also where that rollback did not come to its end. */
-function isUnfinishedReturn(record: ReleaseRecord): boolean {
-  return record.rollback !== undefined && record.state !== 'rolledBack';
+function keysOf(records: readonly ReleaseRecord[]): string[] {
+  return records.flatMap((record) => record.objects.map(({ ref }) => referenceKey(ref)));
 }
 
-/** What a rollback has to do, seen from what runs now. */
-export type RollbackPlan =
-  | { readonly kind: 'patch'; readonly patch: readonly JsonPatchOperation[] }
-  /** The target runs already: undone by hand, or by an attempt whose end nobody heard of. */
-  | { readonly kind: 'alreadyBack' }
-  /** The release changed nothing, so there is nothing else to return to. */
-  | { readonly kind: 'nothingToRollBackTo' }
-  /** Something else runs: what somebody deployed since is never undone. */
-  | { readonly kind: 'superseded'; readonly images: Readonly<Record<string, string>> }
-  | { readonly kind: 'gone'; readonly why: string };
+/** The objects whose present state a plan needs, besides those of the request: of releases that may be what runs. */
+export function objectsToRead(records: readonly ReleaseRecord[], wanted: readonly ObjectReference[]): ObjectReference[] {
+  const latest = [records.at(-1), records.findLast((record) => record.state === 'verified')];
+  const relevant = records.filter((record) => isOpen(record) || latest.includes(record));
+  const all = [...wanted, ...relevant.flatMap((record) => record.objects.map(({ ref }) => ref))];
+  return [...new Map(all.map((ref) => [referenceKey(ref), ref])).values()];
+}
+
+/** Whether releases of ours made the object: then it may go with them. */
+function isCreated(records: readonly ReleaseRecord[], key: string, live: KubernetesObject | undefined): boolean {
+  return live === undefined || records.some((record) => record.objects.some((object) => object.created && referenceKey(object.ref) === key && object.uid !== '' && object.uid === live.metadata.uid));
+}
+
+function planned(wanted: Wanted, live: KubernetesObject | undefined, origin: Origin | undefined, release: string, number: number): Pick<ReleaseObject, 'applied' | 'target'> {
+  const inherits = origin && !isGood(origin.record) ? origin.object : undefined;
+  if ('config' in wanted) {
+    const target = inherits ? asWhole(inherits.target, live) : presentState(live, origin);
+    return { applied: { kind: 'config', config: marked(wanted.config, release, number) }, target };
+  }
+  const template = templateOf(live);
+  const before = (inherits ? templateOfState(inherits.target) : template) ?? template;
+  const names = [...new Set([...Object.keys(inherits ? stateImages(inherits.applied) : {}), ...Object.keys(wanted.images)])];
+  const applied: ImagesState = { kind: 'images', images: { ...pick(imagesOf(live), names), ...wanted.images } };
+  return { applied, target: before ? { kind: 'images', images: pick(templateImages(before), names), template: before } : ABSENT };
+}
+
+/** What to return to where what runs now is good: by what we applied where that is ours, else by the object as it is. */
+function presentState(live: KubernetesObject | undefined, origin: Origin | undefined): ObjectState {
+  if (!live) return ABSENT;
+  const applied = origin?.object.applied;
+  return applied?.kind === 'config' && applied.owned ? applied : { kind: 'whole', object: live };
+}
+
+/** A state that only names images, as a whole object: an apply cannot put back less. */
+function asWhole(state: ObjectState, live: KubernetesObject | undefined): ObjectState {
+  if (state.kind !== 'images' || !live) return state;
+  const { spec } = live as { spec?: object };
+  return { kind: 'whole', object: { ...live, spec: { ...spec, template: state.template } } as KubernetesObject };
+}
+
+function templateOfState(state: ObjectState): PodTemplate | undefined {
+  if (state.kind === 'images') return state.template;
+  return state.kind === 'absent' ? undefined : templateOf(state.kind === 'config' ? state.config : state.object);
+}
 
 /**
- * Plans the rollback of a release. The patch is guarded by tests on the uid and the images, which the API server checks
- * in the same transaction; never on the generation, which an autoscaler raises. The whole template goes back where it is
- * still as this release left it; where others changed more of it meanwhile, only the images do.
+ * Objects of earlier releases that this one does not name. What an unverified release did to them is rolled back with
+ * this one, whose target lies before it. With `prune` they are deleted, else they stay known as the release's own.
  */
-export function rollbackPlan(record: ReleaseRecord, live: Deployment | undefined): RollbackPlan {
-  if (!live) return { kind: 'gone', why: 'it was deleted' };
-  if (live.metadata.uid !== record.workload.uid) return { kind: 'gone', why: 'it was deleted and created anew' };
-  const images = pick(templateImages(live.spec.template), Object.keys(record.applied.images));
-  const wasChange = !isDeepStrictEqual(record.applied.images, record.target.images);
-  if (containsImages(images, record.target.images)) return { kind: wasChange ? 'alreadyBack' : 'nothingToRollBackTo' };
-  if (!containsImages(images, record.applied.images)) return { kind: 'superseded', images };
-
-  const guards: JsonPatchOperation[] = [{ op: 'test', path: '/metadata/uid', value: record.workload.uid }];
-  if (record.applied.template && isDeepStrictEqual(live.spec.template, record.applied.template)) {
-    guards.push({ op: 'test', path: '/spec/template', value: live.spec.template });
-    return { kind: 'patch', patch: [...guards, { op: 'replace', path: '/spec/template', value: record.target.template }] };
-  }
-  return { kind: 'patch', patch: [...guards, ...imagePatch(live, record.target.images)] };
-}
-
-/** JSON patch operations that set images of containers, each guarded by the name and image found before. */
-export function imagePatch(live: Deployment, images: Readonly<Record<string, string>>): JsonPatchOperation[] {
-  return live.spec.template.spec.containers.flatMap((container, index): JsonPatchOperation[] => {
-    const image = images[container.name];
-    if (image === undefined) return [];
-    const path = `/spec/template/spec/containers/${index}`;
-    const guard: JsonPatchOperation[] = container.image === undefined ? [] : [{ op: 'test', path: `${path}/image`, value: container.image }];
-    return [{ op: 'test', path: `${path}/name`, value: container.name }, ...guard, { op: container.image === undefined ? 'add' : 'replace', path: `${path}/image`, value: image }];
+function leftObjects(live: LiveObjects, origins: ReadonlyMap<string, Origin>, wanted: ReadonlyMap<string, Wanted>, prune: boolean): ReleaseObject[] {
+  return [...origins].flatMap(([key, { record, object }]): ReleaseObject[] => {
+    if (wanted.has(key) || object.applied.kind === 'images') return [];
+    const { ref, created, applied, target } = object;
+    const uid = live.get(key)?.metadata.uid ?? '';
+    return [{ ref, uid, created, applied: prune ? ABSENT : applied, target: isGood(record) ? applied : target }];
   });
 }
 
-export function templateImages(template: PodTemplate): Record<string, string> {
-  return Object.fromEntries(template.spec.containers.map((container) => [container.name, container.image ?? '']));
+function targetNumberOf(origins: readonly Origin[]): number | undefined {
+  const numbers = origins.map(({ record }) => (isGood(record) ? record.number : record.targetNumber)).filter((number) => number !== undefined);
+  return numbers.length > 0 ? Math.max(...numbers) : undefined;
 }
 
-/** Those of the names that are there. */
-export function pick(images: Readonly<Record<string, string>>, names: readonly string[]): Record<string, string> {
-  return Object.fromEntries(Object.entries(images).filter(([name]) => names.includes(name)));
+/** The latest release that left this very object as it is now; undefined where somebody else chose what runs. */
+export function originOf(records: readonly ReleaseRecord[], key: string, live: KubernetesObject | undefined): Origin | undefined {
+  if (!live) return undefined;
+  for (const record of records.toReversed()) {
+    const object = record.objects.find((candidate) => referenceKey(candidate.ref) === key);
+    if (object && isSame(object, live) && isIn(object.applied, live)) return { record, object };
+  }
+  return undefined;
 }
 
-export function containsImages(live: Readonly<Record<string, string>>, images: Readonly<Record<string, string>>): boolean {
-  return Object.entries(images).every(([name, image]) => live[name] === image);
+/** The latest release all of whose objects are as it left them. */
+export function releaseOf(records: readonly ReleaseRecord[], live: LiveObjects): ReleaseRecord | undefined {
+  return records.findLast((record) => record.objects.every((object) => {
+    const now = live.get(referenceKey(object.ref));
+    return (now === undefined || isSame(object, now)) && isIn(object.applied, now);
+  }));
 }
+
+/** Whether it is the object that the release knew, not one that was created anew under its name. */
+export function isSame(object: ReleaseObject, live: KubernetesObject): boolean {
+  return object.uid === '' || object.uid === live.metadata.uid;
+}
+
+/** What a rollback to an earlier release put there was verified before, also where that rollback did not come to its end. */
+function isGood(record: ReleaseRecord): boolean {
+  return record.state === 'verified' || (record.rollback !== undefined && record.state !== 'rolledBack');
+}
+
+/** What a rollback has to do with one object, seen from what runs now. */
+export type ObjectRollback =
+  | { readonly kind: 'put'; readonly object: ReleaseObject; readonly live: KubernetesObject | undefined }
+  /** The target runs already: undone by hand, or by an attempt whose end nobody heard of. */
+  | { readonly kind: 'alreadyBack'; readonly object: ReleaseObject; readonly live: KubernetesObject | undefined }
+  /** The release did not change it. */
+  | { readonly kind: 'unchanged'; readonly object: ReleaseObject; readonly live: KubernetesObject | undefined }
+  /** Something else runs: what somebody deployed since is never undone. */
+  | { readonly kind: 'superseded'; readonly object: ReleaseObject; readonly live: KubernetesObject }
+  | { readonly kind: 'gone'; readonly object: ReleaseObject; readonly why: string };
+
+/** Plans the rollback of one object of a release. */
+export function objectRollback(object: ReleaseObject, live: KubernetesObject | undefined): ObjectRollback {
+  const { applied, target } = object;
+  const isChange = applied.kind === 'images' ? !sameState(applied, target) : !isDeepStrictEqual(applied, target);
+  const wasAbsent = target.kind === 'absent';
+  // What a release is to create may never have come to be, and what it pruned has no uid any more.
+  const isOther = live !== undefined && applied.kind !== 'absent' && !isSame(object, live);
+  if (isOther) return { kind: 'gone', object, why: 'it was deleted and created anew' };
+  if (!live && applied.kind !== 'absent') return wasAbsent ? { kind: 'alreadyBack', object, live } : { kind: 'gone', object, why: 'it was deleted' };
+  if (isIn(target, live)) return { kind: isChange ? 'alreadyBack' : 'unchanged', object, live };
+  if (isIn(applied, live)) return isChange ? { kind: 'put', object, live } : { kind: 'unchanged', object, live };
+  return { kind: 'superseded', object, live: live as KubernetesObject };
+}
+
+/**
+ * The patch that puts the images of a workload into a state, guarded by tests on the uid and the images, which the API
+ * server checks in the same transaction; never on the generation, which an autoscaler raises. The whole template goes
+ * back where what runs is still as it was left; where others changed more of it meanwhile, only the images do.
+ * @param from the state that it was left in
+ */
+export function imagesPatch(live: KubernetesObject, to: ImagesState, from?: ObjectState): JsonPatchOperation[] {
+  const guards: JsonPatchOperation[] = [{ op: 'test', path: '/metadata/uid', value: live.metadata.uid ?? '' }];
+  const template = templateOf(live);
+  if (to.template && from?.kind === 'images' && from.template && isDeepStrictEqual(template, from.template)) {
+    guards.push({ op: 'test', path: '/spec/template', value: template });
+    return [...guards, { op: 'replace', path: '/spec/template', value: to.template }];
+  }
+  return [...guards, ...imagePatch(live, to.images)];
+}
+
+/** JSON patch operations that set images of containers, each guarded by the name and image found before. */
+export function imagePatch(live: KubernetesObject, images: Readonly<Record<string, string>>): JsonPatchOperation[] {
+  const spec = templateOf(live)?.spec;
+  return (['initContainers', 'containers'] as const).flatMap((list) =>
+    (spec?.[list] ?? []).flatMap((container, index): JsonPatchOperation[] => {
+      const image = images[container.name];
+      if (image === undefined) return [];
+      const path = `/spec/template/spec/${list}/${index}`;
+      const guard: JsonPatchOperation[] = container.image === undefined ? [] : [{ op: 'test', path: `${path}/image`, value: container.image }];
+      return [{ op: 'test', path: `${path}/name`, value: container.name }, ...guard, { op: container.image === undefined ? 'add' : 'replace', path: `${path}/image`, value: image }];
+    }),
+  );
+}
+
+/** What is done on a rollback where nothing ran before the release. */
+export function firstDeployRollback(policy: OnFirstDeploy, object: ReleaseObject): 'keep' | 'scaleToZero' | 'delete' {
+  if (policy !== 'scaleToZero') return policy;
+  return SCALABLE.has(object.ref.kind) ? 'scaleToZero' : 'keep';
+}
+
+const SCALABLE = new Set(['Deployment', 'StatefulSet', 'ReplicaSet']);
 
 /** What the post-job process finds. */
 export interface PostJobSituation {

@@ -1,8 +1,8 @@
-import type { Deployment } from '../core/kubernetes/objects';
 import { markdownTable, markdownText } from '../core/report/markdown';
-import { pick, releaseOf, templateImages } from './releaseDecision';
-import type { ReleaseRecord } from './releaseRecord';
-import { imageList } from './rollBack';
+import { imageList, imagesOf, pick, stateImages } from './objectState';
+import type { LiveObjects } from './releaseDecision';
+import { appliedImages, targetImages, type ReleaseRecord } from './releaseRecord';
+import { currentRelease } from './returnDecision';
 
 /** One release, as `action: status` shows it. */
 export interface HistoryRow {
@@ -22,16 +22,16 @@ export interface HistoryRow {
 }
 
 /** @param records of the release, oldest first; the rows keep that order */
-export function historyRows(records: readonly ReleaseRecord[], live: Deployment | undefined): HistoryRow[] {
-  const current = live && releaseOf(live, records);
+export function historyRows(records: readonly ReleaseRecord[], live: LiveObjects): HistoryRow[] {
+  const current = currentRelease(records, live);
   return records.map((record) => ({
     number: record.number,
     current: record === current,
     run: [record.run.pipeline, record.run.name || record.run.key].filter(Boolean).join(' '),
     url: record.run.url,
     time: toSecond(record.createdAt),
-    from: imageList(record.rollback?.images ?? record.target.images),
-    to: imageList(record.applied.images),
+    from: record.rollback?.images ?? targetImages(record),
+    to: appliedImages(record),
     state: record.state,
     note: noteOf(record),
   }));
@@ -49,13 +49,16 @@ function toSecond(time: string): string {
 }
 
 /** What runs now, and whose it is. */
-export function currentState(name: string, records: readonly ReleaseRecord[], live: Deployment | undefined): { readonly image: string; readonly sentence: string } {
-  if (!live) return { image: '', sentence: `${name} does not exist.` };
-  const release = releaseOf(live, records);
-  const all = templateImages(live.spec.template);
-  const image = imageList(release ? pick(all, Object.keys(release.applied.images)) : all);
+export function currentState(name: string, records: readonly ReleaseRecord[], live: LiveObjects): { readonly image: string; readonly sentence: string } {
+  const objects = [...live.values()].filter((object) => object !== undefined);
+  if (objects.length === 0) return { image: '', sentence: `${name} does not exist.` };
+  const release = currentRelease(records, live);
+  const guarded = release?.objects.length === 1 && release.objects[0]?.applied.kind === 'images' ? Object.keys(stateImages(release.objects[0].applied)) : undefined;
+  const [only, ...others] = objects;
+  const all = imagesOf(only);
+  const image = others.length === 0 ? imageList(guarded ? pick(all, guarded) : all) : [...new Set(objects.flatMap((object) => Object.values(imagesOf(object))))].join(', ');
   const whose = release ? `release ${release.number}, ${release.state}` : records.length > 0 ? 'put there by none of these releases' : 'no release is recorded';
-  return { image, sentence: `${name} runs ${image} (${whose}).` };
+  return { image, sentence: `${name} runs ${image || `${objects.length} objects without images`} (${whose}).` };
 }
 
 const HEADER = ['', 'No', 'Run', 'Time (UTC)', 'From', 'To', 'State', 'Note', 'Link'];

@@ -1,7 +1,7 @@
-import { isDeepStrictEqual } from 'node:util';
-import type { Deployment, JsonPatchOperation, PodTemplate } from '../core/kubernetes/objects';
-import { containsImages, imagePatch, pick, releaseOf, templateImages } from './releaseDecision';
-import { isOpen, type ReleaseRecord, type WorkloadState } from './releaseRecord';
+import { referenceKey } from '../core/kubernetes/objectReference';
+import { containsImages, imagesOf, isIn, marked, pick, sameState, stateImages, templateImages, templateOf, type ImagesState, type ObjectState } from './objectState';
+import { isSame, originOf, releaseOf, type LiveObjects } from './releaseDecision';
+import { isOpen, type ReleaseObject, type ReleaseRecord } from './releaseRecord';
 
 export interface ReturnRequest {
   readonly to: number | 'previous';
@@ -18,71 +18,68 @@ export type ReturnPlan =
       readonly number: number;
       /** The release whose state is put back; undefined where that state is older than all records. */
       readonly to: number | undefined;
-      readonly images: Readonly<Record<string, string>>;
-      readonly patch: readonly JsonPatchOperation[];
-      /** What ran until now, and the release that had put it there. */
-      readonly leaves: { readonly images: Readonly<Record<string, string>>; readonly release: ReleaseRecord | undefined };
-      /** The last verified state before the one that is put back: a later `to: previous` goes there. */
-      readonly target: WorkloadState;
+      /** What is put back, and the last verified state before it: a later `to: previous` goes there. */
+      readonly objects: readonly ReleaseObject[];
       readonly targetNumber: number | undefined;
+      /** The release that had put there what runs until now. */
+      readonly leaves: ReleaseRecord | undefined;
       /** Unfinished releases that are not what runs. */
       readonly abandoned: readonly ReleaseRecord[];
     }
   /** This very step has done it before and did not come to its end. */
   | { readonly kind: 'resume'; readonly record: ReleaseRecord }
-  | { readonly kind: 'alreadyThere'; readonly to: number | undefined; readonly images: Readonly<Record<string, string>> }
+  | { readonly kind: 'alreadyThere'; readonly to: number | undefined; readonly objects: readonly ReleaseObject[] }
   | { readonly kind: 'refused'; readonly why: string; readonly remedy: string };
 
-/** A verified state among the records. */
-interface VerifiedState {
+type Refusal = Pick<Extract<ReturnPlan, { kind: 'refused' }>, 'why' | 'remedy'>;
+
+/** A point in the history: after the release `number`, or before all of them. */
+interface Point {
   readonly number: number | undefined;
-  readonly images: Readonly<Record<string, string>>;
-  /** Absent where the process that deployed it was killed before it heard the API server's answer. */
-  readonly template: PodTemplate | undefined;
-  /** The first release whose containers may differ from this state. */
+  /** The first release whose objects may differ from this state. */
   readonly since: number;
-  readonly before: WorkloadState;
-  readonly beforeNumber: number | undefined;
 }
 
 /**
- * Plans the return to a verified state. The patch is guarded like that of every rollback. The whole template goes back
- * where what runs is still as its release left it; where others changed more of it since, only the images do.
+ * Plans the return to a verified state, of everything that releases have changed since.
  * @param records of the release, oldest first
  */
-export function returnPlan(records: readonly ReleaseRecord[], live: Deployment, request: ReturnRequest): ReturnPlan {
-  const origin = releaseOf(live, records);
+export function returnPlan(records: readonly ReleaseRecord[], live: LiveObjects, request: ReturnRequest): ReturnPlan {
+  const origin = currentRelease(records, live);
   if (origin !== undefined && isOwnReturn(origin, request)) return { kind: 'resume', record: origin };
-  const found = request.to === 'previous' ? previousState(records, live) : numberedState(records, live, request.to);
-  if ('why' in found) return { kind: 'refused', ...found };
+  const ours = records.filter((record) => isOfThese(record, live));
+  const point = request.to === 'previous' ? previousPoint(ours, origin, live) : numberedPoint(records, ours, request.to);
+  if ('why' in point) return { kind: 'refused', ...point };
 
-  const ofThisObject = records.filter((record) => record.workload.uid === live.metadata.uid);
-  const changed = ofThisObject.filter((record) => record.number >= found.since).flatMap((record) => Object.keys(record.applied.images));
-  const names = [...new Set([...Object.keys(found.images), ...changed])];
-  const images = found.template ? pick(templateImages(found.template), names) : found.images;
-  const liveImages = templateImages(live.spec.template);
-  if (containsImages(liveImages, images)) return { kind: 'alreadyThere', to: found.number, images };
-
-  const guards: JsonPatchOperation[] = [{ op: 'test', path: '/metadata/uid', value: live.metadata.uid ?? '' }];
-  const isAsLeft = origin?.applied.template !== undefined && isDeepStrictEqual(live.spec.template, origin.applied.template);
-  const missing = Object.keys(images).filter((name) => !(name in liveImages));
-  if (missing.length > 0 && !(found.template && isAsLeft)) {
+  const number = (records.at(-1)?.number ?? 0) + 1;
+  const states = statesAt(ours, point, live);
+  const before = ours.find((record) => record.number === point.number);
+  const objects = states.map((object): ReleaseObject => {
+    const was = before?.objects.find((candidate) => referenceKey(candidate.ref) === referenceKey(object.ref));
+    const applied: ObjectState = object.applied.kind === 'config' ? { kind: 'config', config: marked(object.applied.config, records[0]?.release ?? '', number) } : object.applied;
+    return { ...object, applied, target: was?.target ?? object.applied };
+  });
+  const current = objects.map(({ ref }) => live.get(referenceKey(ref)));
+  if (states.every((object, index) => isIn(object.applied, current[index]))) return { kind: 'alreadyThere', to: point.number, objects: states };
+  const missing = objects.flatMap(({ applied, ref }) => (applied.kind === 'images' ? missingContainers(applied, live.get(referenceKey(ref)), origin, referenceKey(ref)) : []));
+  if (missing.length > 0) {
     return { kind: 'refused', why: `it has no container '${missing.join("', '")}' any more, and was changed since by others`, remedy: 'Deploy the wanted version anew.' };
   }
-  return {
-    kind: 'return',
-    number: (records.at(-1)?.number ?? 0) + 1,
-    to: found.number,
-    images,
-    patch:
-      found.template && isAsLeft
-        ? [...guards, { op: 'test', path: '/spec/template', value: live.spec.template }, { op: 'replace', path: '/spec/template', value: found.template }]
-        : [...guards, ...imagePatch(live, images)],
-    leaves: { images: pick(liveImages, names), release: origin },
-    target: { images: pick(templateImages(found.before.template), names), template: found.before.template },
-    targetNumber: found.beforeNumber,
-    abandoned: records.filter((record) => isOpen(record) && record !== origin),
-  };
+  return { kind: 'return', number, to: point.number, objects, targetNumber: before ? before.targetNumber : point.number, leaves: origin, abandoned: records.filter((record) => isOpen(record) && record !== origin) };
+}
+
+/** What runs now: the latest release that all objects are as it left them, else the latest that some object is. */
+export function currentRelease(records: readonly ReleaseRecord[], live: LiveObjects): ReleaseRecord | undefined {
+  const origins = [...live].map(([key, object]) => originOf(records, key, object)?.record).filter((record) => record !== undefined);
+  return releaseOf(records, live) ?? origins.reduce<ReleaseRecord | undefined>((latest, record) => (latest && latest.number > record.number ? latest : record), undefined);
+}
+
+/** Only the images of one workload can be put back without its template, and only into containers that are there. */
+function missingContainers(applied: ImagesState, live: Parameters<typeof imagesOf>[0], origin: ReleaseRecord | undefined, key: string): string[] {
+  const left = origin?.objects.find((object) => referenceKey(object.ref) === key)?.applied;
+  const isAsLeft = left?.kind === 'images' && left.template !== undefined && JSON.stringify(left.template) === JSON.stringify(templateOf(live));
+  const names = imagesOf(live);
+  return applied.template && isAsLeft ? [] : Object.keys(applied.images).filter((name) => !(name in names));
 }
 
 function isOwnReturn(record: ReleaseRecord, { to, runKey, step }: ReturnRequest): boolean {
@@ -91,47 +88,69 @@ function isOwnReturn(record: ReleaseRecord, { to, runKey, step }: ReturnRequest)
   return to === 'previous' || record.rollback.to === to;
 }
 
-type Refusal = Pick<Extract<ReturnPlan, { kind: 'refused' }>, 'why' | 'remedy'>;
+/** Whether the objects of the release are those that exist now, not ones of an earlier life under the same names. */
+function isOfThese(record: ReleaseRecord, live: LiveObjects): boolean {
+  return record.objects.every((object) => {
+    const now = live.get(referenceKey(object.ref));
+    return object.applied.kind !== 'images' || (now !== undefined && isSame(object, now));
+  });
+}
 
-function numberedState(records: readonly ReleaseRecord[], live: Deployment, number: number): VerifiedState | Refusal {
+function numberedPoint(records: readonly ReleaseRecord[], ours: readonly ReleaseRecord[], number: number): Point | Refusal {
   const record = records.find((candidate) => candidate.number === number);
-  const fit = records.filter((candidate) => candidate.state === 'verified' && candidate.workload.uid === live.metadata.uid).map((candidate) => candidate.number);
+  const fit = ours.filter(({ state }) => state === 'verified').map((candidate) => candidate.number);
   const remedy = fit.length > 0 ? `Verified are: ${fit.join(', ')}.` : 'No release of it is verified.';
   if (!record) return { why: `release ${number} is not recorded`, remedy };
-  if (record.workload.uid !== live.metadata.uid) return { why: `release ${number} is of an object that was deleted and created anew since`, remedy };
+  if (!ours.includes(record)) return { why: `release ${number} is of an object that was deleted and created anew since`, remedy };
   if (record.state !== 'verified') return { why: `release ${number} is ${record.state}, and only verified ones are returned to`, remedy };
-  return stateOf(record);
+  return { number, since: number };
 }
 
 /**
  * The last verified state that differs from what runs now. A version that was given back since is passed over. Where no
  * release put there what runs, the last verified one is meant.
  */
-function previousState(records: readonly ReleaseRecord[], live: Deployment): VerifiedState | Refusal {
-  const ofThisObject = records.filter((record) => record.workload.uid === live.metadata.uid);
-  const liveImages = templateImages(live.spec.template);
-  const origin = releaseOf(live, records);
-  const last = ofThisObject.at(-1);
-  if (!origin && last?.state === 'verified') return stateOf(last);
+function previousPoint(ours: readonly ReleaseRecord[], origin: ReleaseRecord | undefined, live: LiveObjects): Point | Refusal {
+  const last = ours.at(-1);
+  if (!origin && last?.state === 'verified') return { number: last.number, since: last.number };
   for (let record = origin ?? last; record; ) {
-    const { targetNumber, target, number } = record;
-    const before: ReleaseRecord | undefined = ofThisObject.find((candidate) => candidate.number === targetNumber);
-    if (before?.state !== 'rolledBack' && !containsImages(liveImages, target.images)) {
-      return {
-        number: targetNumber,
-        images: target.images,
-        template: target.template,
-        since: number,
-        before: before?.target ?? target,
-        beforeNumber: before ? before.targetNumber : targetNumber,
-      };
-    }
+    const { targetNumber, number } = record;
+    const before: ReleaseRecord | undefined = ours.find((candidate) => candidate.number === targetNumber);
+    const point: Point = { number: targetNumber, since: number };
+    if (before?.state !== 'rolledBack' && differs(record, origin, live)) return point;
     record = before;
   }
   return { why: 'no verified state before what runs now is recorded', remedy: 'A step with `action: status` shows what is.' };
 }
 
-function stateOf(record: ReleaseRecord): VerifiedState {
-  const { number, applied, target, targetNumber } = record;
-  return { number, images: applied.images, template: applied.template, since: number, before: target, beforeNumber: targetNumber };
+/** Whether what a release would return to is something else than what runs now. */
+function differs(record: ReleaseRecord, origin: ReleaseRecord | undefined, live: LiveObjects): boolean {
+  return record.objects.some(({ ref, target }) => {
+    const key = referenceKey(ref);
+    const now = live.get(key);
+    if (target.kind === 'images') return !containsImages(imagesOf(now), target.images);
+    const applied = origin?.objects.find((object) => referenceKey(object.ref) === key)?.applied;
+    return !isIn(target, now) && !(applied && sameState(applied, target));
+  });
+}
+
+/** What every object was at that point of the history, that releases have changed there or since. */
+function statesAt(ours: readonly ReleaseRecord[], point: Point, live: LiveObjects): ReleaseObject[] {
+  const at = ours.find((record) => record.number === point.number);
+  const later = ours.filter((record) => record.number >= point.since && record !== at);
+  const keys = new Map([...(at?.objects ?? []), ...later.flatMap((record) => record.objects)].map((object) => [referenceKey(object.ref), object]));
+  return [...keys].map(([key, latest]) => {
+    const there = at?.objects.find((object) => referenceKey(object.ref) === key);
+    const first = later.flatMap((record) => record.objects).find((object) => referenceKey(object.ref) === key);
+    const state = there?.applied ?? first?.target ?? latest.target;
+    const changed = later.flatMap((record) => record.objects).filter((object) => referenceKey(object.ref) === key);
+    return { ...latest, uid: live.get(key)?.metadata.uid ?? '', applied: withContainers(state, changed) };
+  });
+}
+
+/** The images of all containers that releases have changed since, as they were then. */
+function withContainers(state: ObjectState, changed: readonly ReleaseObject[]): ObjectState {
+  if (state.kind !== 'images' || !state.template) return state;
+  const names = [...Object.keys(state.images), ...changed.flatMap(({ applied }) => Object.keys(stateImages(applied)))];
+  return { ...state, images: pick(templateImages(state.template), names) };
 }

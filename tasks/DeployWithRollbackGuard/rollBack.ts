@@ -1,12 +1,14 @@
 import { ApiError } from '../core/kubernetes/apiError';
-import { settleMutation } from '../core/kubernetes/client';
-import { diagnose } from '../core/kubernetes/diagnosis';
-import { condition, type Deployment } from '../core/kubernetes/objects';
-import { watchRollout } from '../core/kubernetes/watchRollout';
-import type { GuardedWorkload } from './guardedWorkload';
-import { rollbackPlan } from './releaseDecision';
-import type { ReleaseRecord } from './releaseRecord';
-import { failureReason, rolloutProgress } from './rolloutReport';
+import { applyPhase, applyPhases } from '../core/kubernetes/applyOrder';
+import { referenceKey, referenceName } from '../core/kubernetes/objectReference';
+import { selectorText, type KubernetesObject, type Pod, type StatefulSet } from '../core/kubernetes/objects';
+import { resourcePath } from '../core/kubernetes/resourcePath';
+import { awaitRollouts, type ChangedObject } from './awaitRollouts';
+import { sideBySide, type GuardedRelease } from './guardedRelease';
+import { ChangedMeanwhileError } from './putState';
+import { firstDeployRollback, objectRollback, type LiveObjects, type ObjectRollback } from './releaseDecision';
+import { appliedImages, isFirst, targetImages, type ReleaseObject, type ReleaseRecord } from './releaseRecord';
+import { imageList, imagesOf, pick, stateImages } from './objectState';
 
 export interface RollbackEnd {
   readonly outcome: 'rolledBack' | 'superseded' | 'nothingToRollBackTo' | 'rollbackFailed';
@@ -17,97 +19,156 @@ export interface RollbackEnd {
   readonly failureReason?: string;
 }
 
-export const REPLICA_FAILURE_GRACE_MS = 15_000;
+type Step<K extends ObjectRollback['kind']> = Extract<ObjectRollback, { kind: K }>;
 
 /**
  * Puts the target of a release back and waits until it is available. The caller holds the lock. Doing it again after a
  * crash changes nothing more; what somebody else has deployed meanwhile is left alone.
  */
-export async function rollBack(workload: GuardedWorkload, record: ReleaseRecord, timeoutMs: number): Promise<RollbackEnd> {
-  const { agent, store } = workload;
-  const target = imageList(record.target.images);
+export async function rollBack(release: GuardedRelease, record: ReleaseRecord, timeoutMs: number): Promise<RollbackEnd> {
   for (;;) {
-    const live = await workload.find();
-    const plan = rollbackPlan(record, live);
-    switch (plan.kind) {
-      case 'gone':
-        await close(workload, record, 'failed');
-        return { outcome: 'rollbackFailed', message: `${workload.name} cannot be rolled back to ${target}: ${plan.why}.`, currentImage: '' };
-      case 'superseded': {
-        await close(workload, record, 'superseded');
-        const by = (await store.list(workload.signal)).findLast((other) => other.number > record.number);
-        const whose = by ? `run ${by.run.name || by.run.key} deployed it as release ${by.number}` : 'somebody deployed it since';
-        return {
-          outcome: 'superseded',
-          message: `${workload.name} was left as it is: it runs ${imageList(plan.images)}, ${whose}.`,
-          currentImage: imageList(plan.images),
-        };
-      }
-      case 'nothingToRollBackTo':
-        await close(workload, record, 'failed');
-        return { outcome: 'nothingToRollBackTo', message: `${workload.name} ran ${target} before as well, so there is nothing to return to.`, currentImage: target };
-      case 'alreadyBack':
-        agent.info(`${workload.name} runs ${target} again already.`);
-        await close(workload, record, 'rolledBack');
-        return awaitAvailable(workload, target, live as Deployment, live as Deployment, timeoutMs);
-      case 'patch': {
-        agent.section(`Rolling ${workload.name} back to ${target}`);
-        const before = live as Deployment;
-        try {
-          const changed = await settleMutation(
-            () => workload.client.patch<Deployment>(workload.path, 'json', plan.patch, { signal: workload.signal }),
-            async () => {
-              const now = await workload.find();
-              return now && rollbackPlan(record, now).kind === 'alreadyBack' ? now : undefined;
-            },
-          );
-          await close(workload, record, 'rolledBack');
-          return await awaitAvailable(workload, target, before, changed, timeoutMs);
-        } catch (error) {
-          // A test in the patch failed: somebody changed the object between the look and the patch. Look again.
-          if (!isFailedGuard(error)) throw error;
-        }
-      }
+    const live = await release.readAll(record.objects.map(({ ref }) => ref));
+    try {
+      return isFirst(record) ? await leaveFirst(release, record, live) : await putBack(release, record, live, timeoutMs);
+    } catch (error) {
+      // Somebody changed an object between the look and the change. Look again.
+      if (!(error instanceof ChangedMeanwhileError)) throw error;
     }
   }
 }
 
-/** The API server answers 422 where a `test` of a JSON patch fails, and 409 where another writer was faster. */
-export function isFailedGuard(error: unknown): boolean {
-  return error instanceof ApiError && (error.status === 422 || error.status === 409);
+async function putBack(release: GuardedRelease, record: ReleaseRecord, live: LiveObjects, timeoutMs: number): Promise<RollbackEnd> {
+  const { agent } = release;
+  const steps = record.objects.map((object) => objectRollback(object, live.get(referenceKey(object.ref))));
+  const of = <K extends ObjectRollback['kind']>(kind: K) => steps.filter((step): step is Step<K> => step.kind === kind);
+  const [superseded, gone, puts, back] = [of('superseded'), of('gone'), of('put'), of('alreadyBack')];
+  const target = targetImages(record);
+  const isWhollyReplaced = superseded.length > 0 && (puts.length === 0 || (await laterRelease(release, record)) !== undefined);
+  if (isWhollyReplaced) return supersededEnd(release, record, superseded);
+  if (gone.length > 0 && puts.length === 0 && back.length === 0) {
+    await close(release, record, 'failed');
+    const [first] = gone as [Step<'gone'>];
+    return { outcome: 'rollbackFailed', message: `${referenceName(first.object.ref)} cannot be rolled back${to(target)}: ${first.why}.`, currentImage: '' };
+  }
+  if (puts.length === 0 && back.length === 0) {
+    await close(release, record, 'failed');
+    return { outcome: 'nothingToRollBackTo', message: `${release.name} ran ${target || 'the same'} before as well, so there is nothing to return to.`, currentImage: target };
+  }
+
+  if (puts.length === 0) agent.info(`${release.name} runs ${target || 'what it ran before'} again already.`);
+  else agent.section(`Rolling ${release.name} back${to(target)}`);
+  const changed = await restore(release, puts);
+  await close(release, record, 'rolledBack');
+  for (const { object } of superseded) agent.warning(`${referenceName(object.ref)} was left as it is: somebody changed it since release ${record.number}.`);
+  const standing = back.flatMap(({ object, live: now }): ChangedObject[] => (now ? [{ ref: object.ref, object: now, before: now }] : []));
+  const end = await awaitRestored(release, target, [...changed, ...standing], timeoutMs);
+  if (gone.length === 0 || end.outcome !== 'rolledBack') return end;
+  const lost = gone.map(({ object, why }) => `${referenceName(object.ref)}: ${why}`).join('; ');
+  return { outcome: 'rollbackFailed', message: `${end.message} Not restored: ${lost}.`, currentImage: end.currentImage };
+}
+
+function to(images: string): string {
+  return images ? ` to ${images}` : '';
 }
 
 /** Waits until what was put back is available; where it is not, says why in the log. */
-export async function awaitAvailable(workload: GuardedWorkload, target: string, before: Deployment, changed: Deployment, timeoutMs: number): Promise<RollbackEnd> {
-  const end = await watchRollout(workload.client, {
-    deployment: changed,
-    staleProgressing: condition(before, 'Progressing'),
-    graces: workload.inputs.graces,
-    replicaFailureGraceMs: REPLICA_FAILURE_GRACE_MS,
-    timeoutMs,
-    signal: workload.signal,
-    progress: rolloutProgress(workload.agent, workload.name),
-  });
-  if (end.verdict.kind === 'complete') return { outcome: 'rolledBack', message: `${workload.name} runs ${target} again.`, currentImage: target };
-  const { reason, message, pod, container } = end.verdict;
-  const subject = { workload: workload.name, namespace: workload.namespace, reason, message, pod, container, pods: end.pods };
-  workload.agent.group('The rollback failed', await diagnose(workload.client, subject, workload.signal));
-  const why = failureReason(end.verdict);
+export async function awaitRestored(release: GuardedRelease, target: string, changed: readonly ChangedObject[], timeoutMs: number): Promise<RollbackEnd> {
+  const end = await awaitRollouts(release, changed, { timeoutMs, soakMs: 0, failureTitle: 'The rollback failed' });
+  const what = target || 'what it ran before';
+  if (end.kind === 'complete') return { outcome: 'rolledBack', message: `${release.name} runs ${what} again.`, currentImage: target };
+  // What somebody else deploys while it is awaited is theirs to answer for.
+  if (end.code === 'Replaced') return { outcome: 'superseded', message: `${release.name} was set back to ${what}, and changed again by somebody else meanwhile: ${end.reason}.`, currentImage: '', failureReason: end.reason };
   return {
     outcome: 'rollbackFailed',
-    message: `${workload.name} was set back to ${target}, but that does not become available: ${why}.`,
+    message: `${release.name} was set back to ${what}, but that does not become available: ${end.reason}.`,
     currentImage: target,
-    failureReason: why,
+    failureReason: end.reason,
   };
 }
 
-/** Closes the record, unless another process has closed it before. */
-async function close(workload: GuardedWorkload, record: ReleaseRecord, state: 'rolledBack' | 'superseded' | 'failed'): Promise<void> {
-  await workload.store.update(record.number, (current) => (current.state === state || current.state === 'superseded' ? undefined : { ...current, state }), workload.signal);
+async function supersededEnd(release: GuardedRelease, record: ReleaseRecord, superseded: readonly Step<'superseded'>[]): Promise<RollbackEnd> {
+  await close(release, record, 'superseded');
+  const by = await laterRelease(release, record);
+  const whose = by ? `run ${by.run.name || by.run.key} deployed it as release ${by.number}` : 'somebody deployed it since';
+  const runs = superseded.map(({ object, live }) => imageList(pick(imagesOf(live), Object.keys(stateImages(object.applied))))).filter(Boolean).join(', ');
+  return { outcome: 'superseded', message: `${release.name} was left as it is: it runs ${runs || 'something else'}, ${whose}.`, currentImage: runs };
 }
 
-/** One image as it is; several with their containers' names. */
-export function imageList(images: Readonly<Record<string, string>>): string {
-  const entries = Object.entries(images);
-  return entries.length === 1 ? (entries[0]?.[1] ?? '') : entries.map(([name, image]) => `${name}=${image}`).join(', ');
+async function laterRelease({ store, signal }: GuardedRelease, record: ReleaseRecord): Promise<ReleaseRecord | undefined> {
+  return (await store.list(signal)).findLast((other) => other.number > record.number && other.state !== 'failed' && other.state !== 'rolledBack');
+}
+
+const WORKLOAD_PHASE = applyPhase({ apiVersion: 'apps/v1', kind: 'Deployment' });
+
+/**
+ * Restores objects in the reverse of the order in which they were applied; but what pods read at their start (ConfigMaps,
+ * Secrets) comes before the workloads, and what the release created goes last, when nothing refers to it any more.
+ */
+async function restore(release: GuardedRelease, puts: readonly Step<'put'>[]): Promise<ChangedObject[]> {
+  const phases = applyPhases(puts.filter(({ object }) => object.target.kind !== 'absent'), ({ object }) => object.ref).map((phase) => phase.toReversed());
+  const isBeforePods = (phase: readonly Step<'put'>[]) => applyPhase(phase[0]?.object.ref ?? {}) < WORKLOAD_PHASE;
+  const created = applyPhases(puts.filter(({ object }) => object.target.kind === 'absent'), ({ object }) => object.ref);
+  const order = [...phases.filter(isBeforePods), ...phases.filter((phase) => !isBeforePods(phase)).toReversed(), ...created.toReversed()];
+  const changed: ChangedObject[] = [];
+  for (const phase of order) {
+    const done = await sideBySide(phase, async ({ object, live }): Promise<ChangedObject[]> => {
+      const { ref, applied: from, target } = object;
+      const now = await release.writer.put({ ref, live, from, to: target });
+      if (!now) return [];
+      if (ref.kind === 'StatefulSet') await freeStuckPods(release, live as StatefulSet | undefined, now as StatefulSet);
+      return [{ ref, object: now, before: live }];
+    });
+    changed.push(...done.flat());
+  }
+  return changed;
+}
+
+/**
+ * With OrderedReady a StatefulSet waits for its pods one by one, for ones of a bad revision as well: they never get
+ * ready, so the pods before them are never replaced (kubernetes#67250). Deleting them lets the rollback go on.
+ */
+async function freeStuckPods({ client, agent, signal }: GuardedRelease, before: StatefulSet | undefined, now: StatefulSet): Promise<void> {
+  const bad = before?.status?.updateRevision;
+  if (!bad || now.spec.podManagementPolicy === 'Parallel') return;
+  const namespace = now.metadata.namespace ?? '';
+  try {
+    const pods = await client.list<Pod>(resourcePath('pods', { namespace }), { query: { labelSelector: `${selectorText(now.spec.selector)},controller-revision-hash=${bad}` }, signal });
+    const stuck = pods.items.filter((pod) => !pod.metadata.deletionTimestamp && !pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True'));
+    for (const { metadata } of stuck) {
+      agent.info(`Deleting pod ${metadata.name}, which never got ready and holds the rollback up.`);
+      await client.delete(resourcePath('pods', { namespace, name: metadata.name }), { body: { preconditions: { uid: metadata.uid } }, signal });
+    }
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === 403)) throw error;
+    agent.warning(`Stuck pods of ${now.metadata.name} cannot be deleted (${error.serverMessage}): delete those that are not ready by hand if the rollback stands still.`);
+  }
+}
+
+/** Nothing ran before the release, so there is nothing to return to: what is done then is the user's choice. */
+async function leaveFirst(release: GuardedRelease, record: ReleaseRecord, live: LiveObjects): Promise<RollbackEnd> {
+  const { agent, writer } = release;
+  const images = appliedImages(record);
+  const left = record.objects.flatMap((object): { object: ReleaseObject; now: KubernetesObject }[] => {
+    const now = live.get(referenceKey(object.ref));
+    const step = objectRollback(object, now);
+    return step.kind === 'put' && now ? [{ object, now }] : [];
+  });
+  const policy = record.onFirstDeploy;
+  const done = applyPhases(left, ({ object }) => object.ref).toReversed();
+  if (policy !== 'keep') agent.section(`Nothing ran before release ${record.number}: ${policy === 'delete' ? 'deleting what it created' : 'scaling its workloads to 0'}`);
+  for (const phase of done) {
+    await sideBySide(phase, async ({ object, now }) => {
+      const what = firstDeployRollback(policy, object);
+      if (what === 'delete') await writer.delete(object.ref, now);
+      if (what === 'scaleToZero') await writer.scaleToZero(object.ref, now);
+    });
+  }
+  await close(release, record, 'failed');
+  const how = { keep: 'it was left as it is', scaleToZero: 'its workloads were scaled to 0', delete: 'what it had created was deleted' }[policy];
+  return { outcome: 'nothingToRollBackTo', message: `Nothing ran before release ${record.number}, so there is nothing to return to; ${how} ('onFirstDeploy: ${policy}').`, currentImage: policy === 'delete' ? '' : images };
+}
+
+/** Closes the record, unless another process has closed it before. */
+async function close({ store, signal }: GuardedRelease, record: ReleaseRecord, state: 'rolledBack' | 'superseded' | 'failed'): Promise<void> {
+  await store.update(record.number, (current) => (current.state === state || current.state === 'superseded' ? undefined : { ...current, state }), signal);
 }

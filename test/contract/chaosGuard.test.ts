@@ -11,7 +11,7 @@ import { condition, type Deployment, type Lease, type Pod, type Secret } from '.
 import { resourcePath } from '../../tasks/core/kubernetes/resourcePath';
 import { observe } from '../../tasks/core/kubernetes/watch';
 import { systemClock } from '../../tasks/core/time/clock';
-import { recordFromSecret, type ReleaseRecord } from '../../tasks/DeployWithRollbackGuard/releaseRecord';
+import { recordsFromSecrets, type ReleaseRecord } from '../../tasks/DeployWithRollbackGuard/releaseRecord';
 import { RecordingAgent } from '../core/agent/recordingAgent';
 import { deployApp, postJobEnvironment, runGuard, sleepingImages, type TaskEnd } from './guardProcess';
 import { roleRules } from './securityRoles';
@@ -114,7 +114,7 @@ describe('the guard under chaos', function () {
 
   const recordsOf = async ({ namespace }: Scene): Promise<ReleaseRecord[]> => {
     const secrets = await client.list<Secret>(resourcePath('secrets', { namespace }), { query: { labelSelector: 'release-guard/release=app' } });
-    return secrets.items.map(recordFromSecret).filter((record) => record !== undefined).sort((a, b) => a.number - b.number);
+    return recordsFromSecrets(secrets.items).records.map(({ record }) => record);
   };
 
   /** What has to be so after every case: this image is wanted and alone runs, the records say this, and no lock is left. */

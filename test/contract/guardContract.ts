@@ -13,7 +13,7 @@ import { forwardPort } from '../../tasks/core/kubernetes/portForward';
 import { resourcePath } from '../../tasks/core/kubernetes/resourcePath';
 import { observe } from '../../tasks/core/kubernetes/watch';
 import { watchRollout } from '../../tasks/core/kubernetes/watchRollout';
-import { recordFromSecret, type ReleaseRecord } from '../../tasks/DeployWithRollbackGuard/releaseRecord';
+import { recordsFromSecrets, type ReleaseRecord } from '../../tasks/DeployWithRollbackGuard/releaseRecord';
 import { RecordingAgent } from '../core/agent/recordingAgent';
 
 /** A cluster for {@link guardContract}: with the sample's images on its node. */
@@ -94,7 +94,7 @@ export function guardContract(name: string, start: () => Promise<GuardCluster>):
     const live = () => client.get<Deployment>(resourcePath('deployments', { namespace, name: 'address-service' }));
     const records = async (): Promise<ReleaseRecord[]> => {
       const secrets = await client.list<Secret>(resourcePath('secrets', { namespace }), { query: { labelSelector: 'release-guard/release=address-service' } });
-      return secrets.items.map(recordFromSecret).filter((record) => record !== undefined).sort((a, b) => a.number - b.number);
+      return recordsFromSecrets(secrets.items).records.map(({ record }) => record);
     };
     const states = async () => (await records()).map((record) => record.state);
     const assertRestored = async () => {

@@ -7,7 +7,7 @@ import { connectCluster } from '../../tasks/core/kubernetes/connect';
 import type { KubernetesClient } from '../../tasks/core/kubernetes/client';
 import type { Deployment, Secret } from '../../tasks/core/kubernetes/objects';
 import { resourcePath } from '../../tasks/core/kubernetes/resourcePath';
-import { isOpen, recordFromSecret } from '../../tasks/DeployWithRollbackGuard/releaseRecord';
+import { isOpen, recordsFromSecrets } from '../../tasks/DeployWithRollbackGuard/releaseRecord';
 import { RecordingAgent } from '../core/agent/recordingAgent';
 import { deployApp, postJobEnvironment, runGuard, sleepingImages, type TaskEnd } from './guardProcess';
 
@@ -37,7 +37,7 @@ describe('the guard’s main process, killed at any of its requests', function (
     (await client.get<Deployment>(resourcePath('deployments', { namespace, name: 'app' }))).spec.template.spec.containers[0]?.image;
   const openRecords = async (namespace: string) => {
     const secrets = await client.list<Secret>(resourcePath('secrets', { namespace }), { query: { labelSelector: 'release-guard/release=app' } });
-    return secrets.items.map(recordFromSecret).filter((record) => record !== undefined && isOpen(record));
+    return recordsFromSecrets(secrets.items).records.filter(({ record }) => isOpen(record));
   };
 
   for (const moment of ['before the request is carried out', 'before its answer arrives'] as const) {

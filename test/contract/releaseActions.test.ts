@@ -8,8 +8,8 @@ import type { KubernetesClient } from '../../tasks/core/kubernetes/client';
 import type { Deployment } from '../../tasks/core/kubernetes/objects';
 import { resourcePath } from '../../tasks/core/kubernetes/resourcePath';
 import { guard } from '../../tasks/DeployWithRollbackGuard/guard';
-import { recordToSecret, type ReleaseRecord } from '../../tasks/DeployWithRollbackGuard/releaseRecord';
-import { ReleaseStore } from '../../tasks/DeployWithRollbackGuard/releaseStore';
+import { recordToSecrets, type ReleaseRecord } from '../../tasks/DeployWithRollbackGuard/releaseRecord';
+import { SecretReleaseStore } from '../../tasks/DeployWithRollbackGuard/releaseStore';
 import { RecordingAgent } from '../core/agent/recordingAgent';
 import { deployment, record } from '../tasks/DeployWithRollbackGuard/sampleRelease';
 import { roleRules } from './securityRoles';
@@ -49,7 +49,7 @@ describe('actions on recorded releases', function () {
     return client.create<Deployment>(resourcePath('deployments', { namespace }), body);
   };
   const keep = async (namespace: string, ...records: ReleaseRecord[]): Promise<void> => {
-    for (const one of records) await client.create(resourcePath('secrets', { namespace }), recordToSecret({ ...one, workload: { ...one.workload, namespace } }));
+    for (const one of records) await client.create(resourcePath('secrets', { namespace }), recordToSecrets({ ...one, namespace, objects: one.objects.map((object) => ({ ...object, ref: { ...object.ref, namespace } })) }, 't')[0]);
   };
   const start = async (token: string, namespace: string, inputs: Record<string, string>, signal: AbortSignal = AbortSignal.timeout(20_000)) => {
     const agent = new RecordingAgent({
@@ -130,7 +130,7 @@ describe('actions on recorded releases', function () {
       assert.equal(outcome.result, 'Succeeded', `${at}: ${outcome.message}`);
       const live = await client.get<Deployment>(resourcePath('deployments', { namespace, name: 'web' }));
       assert.equal(live.spec.template.spec.containers[0]?.image, 'v2', at);
-      const records = (await new ReleaseStore(client, namespace, 'web').list()).map(({ number, state }) => `${number} ${state}`);
+      const records = (await new SecretReleaseStore(client, namespace, 'web').list()).map(({ number, state }) => `${number} ${state}`);
       assert.equal(records.at(-1)?.split(' ')[1], 'verified', `${at}: ${records.join(', ')}`);
       assert.deepEqual(records.slice(0, 3), ['1 verified', '2 verified', '3 rolledBack'], at);
       assert.ok(!records.some((text) => text.endsWith('deploying')), `${at}: ${records.join(', ')}`);

@@ -11,7 +11,7 @@ import { connectCluster } from '../../tasks/core/kubernetes/connect';
 import type { KubernetesClient } from '../../tasks/core/kubernetes/client';
 import type { Deployment, Lease, Secret } from '../../tasks/core/kubernetes/objects';
 import { resourcePath } from '../../tasks/core/kubernetes/resourcePath';
-import { recordFromSecret } from '../../tasks/DeployWithRollbackGuard/releaseRecord';
+import { recordsFromSecrets } from '../../tasks/DeployWithRollbackGuard/releaseRecord';
 import { RecordingAgent } from '../core/agent/recordingAgent';
 import { deploySample, servedVersion, tagOf, type GuardCluster } from './guardContract';
 
@@ -69,7 +69,7 @@ export function shapesContract(name: string, start: () => Promise<GuardCluster>)
     };
     const states = async (): Promise<string[]> => {
       const secrets = await client.list<Secret>(resourcePath('secrets', { namespace }), { query: { labelSelector: 'release-guard/release=address-service' } });
-      return secrets.items.map(recordFromSecret).filter((record) => record !== undefined).sort((a, b) => a.number - b.number).map(({ state }) => state);
+      return recordsFromSecrets(secrets.items).records.map(({ record }) => record).map(({ state }) => state);
     };
     const assertRestored = async (): Promise<void> => {
       const now = await client.get<Deployment>(resourcePath('deployments', { namespace, name: 'address-service' }));

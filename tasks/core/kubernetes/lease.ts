@@ -37,8 +37,9 @@ const CLOCK_SKEW_MS = 10_000;
 export async function acquireLease(client: KubernetesClient, options: LeaseOptions): Promise<HeldLease> {
   const path = resourcePath('leases', { namespace: options.namespace, name: options.name });
   const deadline = performance.now() + options.waitMs;
-  for (;;) {
-    const current = await client.get<Lease>(path, { signal: options.signal }).catch(absent);
+  // Nobody holds it most of the time, so it is created without a look.
+  for (let look = false; ; look = true) {
+    const current = look ? await client.get<Lease>(path, { signal: options.signal }).catch(absent) : undefined;
     if (isFree(current, options, Date.now())) {
       const held = await take(client, path, current, options).catch(lostRace);
       if (held) return keep(client, path, held, options);

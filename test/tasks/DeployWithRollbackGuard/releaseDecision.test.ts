@@ -1,26 +1,39 @@
 import assert from 'node:assert/strict';
 import type { Deployment, JsonPatchOperation } from '../../../tasks/core/kubernetes/objects';
+import { ABSENT, stateImages, templateOf } from '../../../tasks/DeployWithRollbackGuard/objectState';
 import {
   expiredRecords,
   imagePatch,
+  imagesPatch,
+  objectRollback,
   postJobDecision,
   releasePlan,
-  rollbackPlan,
   type PostJobSituation,
   type ReleaseRequest,
 } from '../../../tasks/DeployWithRollbackGuard/releaseDecision';
-import type { ReleaseRecord } from '../../../tasks/DeployWithRollbackGuard/releaseRecord';
-import { deployment, record } from './sampleRelease';
+import type { ReleaseObject, ReleaseRecord } from '../../../tasks/DeployWithRollbackGuard/releaseRecord';
+import { deployment, live, record, unheard, WEB } from './sampleRelease';
 
 const UID = 'uid-1';
 
-const request = (more: Partial<ReleaseRequest> = {}): ReleaseRequest => ({ runKey: 'run-b', changes: { app: 'v3' }, onUnverified: 'wait', waited: false, ...more });
+type Changes = Partial<Omit<ReleaseRequest, 'wanted'>> & { changes?: Record<string, string> };
+
+const request = ({ changes = { app: 'v3' }, ...more }: Changes = {}): ReleaseRequest => ({
+  release: 'web',
+  runKey: 'run-b',
+  wanted: [{ ref: WEB, images: changes }],
+  onUnverified: 'wait',
+  waited: false,
+  prune: false,
+  ...more,
+});
 
 describe('releasePlan', () => {
-  const targetOf = (records: ReleaseRecord[], live: Deployment, options = request()) => {
-    const plan = releasePlan(records, live, options);
-    assert.equal(plan.kind, 'deploy');
-    return plan.kind === 'deploy' ? plan : assert.fail();
+  const targetOf = (records: ReleaseRecord[], now: Deployment, options = request()) => {
+    const plan = releasePlan(records, live(now), options);
+    assert.ok(plan.kind === 'deploy');
+    const [object] = plan.objects;
+    return { ...plan, applied: stateImages(object?.applied ?? ABSENT), target: { images: stateImages(object?.target ?? ABSENT) } };
   };
 
   it('returns to what runs now where nothing was ever recorded', () => {
@@ -38,12 +51,12 @@ describe('releasePlan', () => {
   });
 
   it('waits for the unverified release of another run', () => {
-    const plan = releasePlan([record(4, 'applied', { app: 'v2' }, { app: 'v1' })], deployment({ app: 'v2' }), request());
+    const plan = releasePlan([record(4, 'applied', { app: 'v2' }, { app: 'v1' })], live(deployment({ app: 'v2' })), request());
     assert.equal(plan.kind, 'unverified');
   });
 
   it('waits for one that is just being deployed, too', () => {
-    const plan = releasePlan([record(4, 'deploying', { app: 'v2' }, { app: 'v1' })], deployment({ app: 'v2' }), request());
+    const plan = releasePlan([record(4, 'deploying', { app: 'v2' }, { app: 'v1' })], live(deployment({ app: 'v2' })), request());
     assert.equal(plan.kind, 'unverified');
   });
 
@@ -90,7 +103,7 @@ describe('releasePlan', () => {
 
   for (const state of ['deploying', 'failed', 'superseded'] as const) {
     it(`returns to what a rollback to an earlier release put there, also where that is ${state}: it was verified before`, () => {
-      const back = record(6, state, { app: 'v1' }, { app: 'v0' }, { rollback: { images: { app: 'v2' }, from: 5, to: 4, step: 's' } });
+      const back = record(6, state, { app: 'v1' }, { app: 'v0' }, { rollback: { images: 'v2', from: 5, to: 4, step: 's' } });
       const plan = targetOf([back], deployment({ app: 'v1' }));
       assert.deepEqual(plan.target.images, { app: 'v1' });
       assert.equal(plan.targetNumber, 6);
@@ -98,28 +111,38 @@ describe('releasePlan', () => {
   }
 
   it('answers for the containers of a release it takes over from, besides its own', () => {
-    const live = deployment({ app: 'a2', sidecar: 's1' });
-    const plan = targetOf([record(4, 'applied', { app: 'a2' }, { app: 'a1', sidecar: 's1' })], live, request({ changes: { sidecar: 's2' }, waited: true }));
+    const now = deployment({ app: 'a2', sidecar: 's1' });
+    const plan = targetOf([record(4, 'applied', { app: 'a2' }, { app: 'a1', sidecar: 's1' })], now, request({ changes: { sidecar: 's2' }, waited: true }));
     assert.deepEqual(plan.applied, { app: 'a2', sidecar: 's2' });
     assert.deepEqual(plan.target.images, { app: 'a1', sidecar: 's1' });
   });
+
+  it('leaves alone the releases of other workloads that share its name', () => {
+    const other = record(4, 'applied', { app: 'v2' }, { app: 'v1' });
+    const api = { ...other, objects: other.objects.map((object) => ({ ...object, ref: { ...WEB, name: 'api' } })) };
+    const plan = targetOf([api], deployment({ app: 'v2' }));
+    assert.deepEqual([plan.target.images, plan.supersedes, plan.abandoned, plan.number], [{ app: 'v2' }, [], [], 5]);
+  });
 });
 
-describe('rollbackPlan', () => {
-  const release = record(4, 'applied', { app: 'v2' }, { app: 'v1' });
+describe('objectRollback', () => {
+  const objectOf = (one: ReleaseRecord): ReleaseObject => one.objects[0] ?? assert.fail();
+  const release = objectOf(record(4, 'applied', { app: 'v2' }, { app: 'v1' }));
+  const patchOf = (object: ReleaseObject, now: Deployment) => {
+    const step = objectRollback(object, now);
+    assert.equal(step.kind, 'put');
+    return object.target.kind === 'images' ? imagesPatch(now, object.target, object.applied) : assert.fail();
+  };
 
   it('replaces the whole template where it is still as the release left it', () => {
-    const plan = rollbackPlan(release, deployment({ app: 'v2' }));
-    assert.equal(plan.kind, 'patch');
-    const patch = plan.kind === 'patch' ? plan.patch : [];
-    assert.deepEqual(patch.at(-1), { op: 'replace', path: '/spec/template', value: release.target.template });
+    const patch = patchOf(release, deployment({ app: 'v2' }));
+    assert.deepEqual(patch.at(-1), { op: 'replace', path: '/spec/template', value: templateOf(deployment({ app: 'v1' })) });
     assert.deepEqual(patch[0], { op: 'test', path: '/metadata/uid', value: UID });
     assert.ok(!patch.some((operation) => operation.path.includes('generation') || operation.path.includes('replicas')));
   });
 
   it('puts only the image back where others changed more of the template', () => {
-    const plan = rollbackPlan(release, deployment({ app: 'v2' }, { env: 'debug' }));
-    const patch = plan.kind === 'patch' ? plan.patch : [];
+    const patch = patchOf(release, deployment({ app: 'v2' }, { env: 'debug' }));
     assert.deepEqual(
       patch.filter((operation) => operation.op !== 'test'),
       [{ op: 'replace', path: '/spec/template/spec/containers/0/image', value: 'v1' }],
@@ -127,27 +150,27 @@ describe('rollbackPlan', () => {
   });
 
   it('puts only the image back where the main process was killed before it saw the answer', () => {
-    const plan = rollbackPlan({ ...release, applied: { images: { app: 'v2' } } }, deployment({ app: 'v2' }));
-    assert.equal(plan.kind === 'patch' && plan.patch.at(-1)?.path, '/spec/template/spec/containers/0/image');
+    const killed = objectOf(unheard(record(4, 'applied', { app: 'v2' }, { app: 'v1' })));
+    assert.equal(patchOf(killed, deployment({ app: 'v2' })).at(-1)?.path, '/spec/template/spec/containers/0/image');
   });
 
   it('does nothing where the target runs already', () => {
-    assert.equal(rollbackPlan(release, deployment({ app: 'v1' })).kind, 'alreadyBack');
+    assert.equal(objectRollback(release, deployment({ app: 'v1' })).kind, 'alreadyBack');
   });
 
   it('never undoes what somebody deployed since', () => {
-    assert.deepEqual(rollbackPlan(release, deployment({ app: 'v3' })), { kind: 'superseded', images: { app: 'v3' } });
+    assert.equal(objectRollback(release, deployment({ app: 'v3' })).kind, 'superseded');
   });
 
   it('has nothing to return to where the same image ran before', () => {
-    assert.equal(rollbackPlan(record(4, 'applied', { app: 'v1' }, { app: 'v1' }), deployment({ app: 'v1' })).kind, 'nothingToRollBackTo');
+    assert.equal(objectRollback(objectOf(record(4, 'applied', { app: 'v1' }, { app: 'v1' })), deployment({ app: 'v1' })).kind, 'unchanged');
   });
 
-  for (const [name, live] of [
+  for (const [name, now] of [
     ['deleted', undefined],
     ['created anew', deployment({ app: 'v2' }, { uid: 'uid-2' })],
   ] as const) {
-    it(`leaves alone what was ${name}`, () => assert.equal(rollbackPlan(release, live).kind, 'gone'));
+    it(`leaves alone what was ${name}`, () => assert.equal(objectRollback(release, now).kind, 'gone'));
   }
 });
 

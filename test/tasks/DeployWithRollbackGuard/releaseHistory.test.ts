@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { currentState, historyLines, historyRows, historySummary } from '../../../tasks/DeployWithRollbackGuard/releaseHistory';
-import { deployment, record } from './sampleRelease';
+import { deployment, live, record } from './sampleRelease';
 
 const v = (version: number) => ({ app: `v${version}` });
 const RECORDS = [
@@ -8,12 +8,12 @@ const RECORDS = [
   record(2, 'superseded', v(2), v(1), { supersededBy: 3 }),
   record(3, 'rolledBack', v(3), v(1), { failureReason: 'CrashLoopBackOff: it\nexits' }),
   record(4, 'rolledBack', v(4), v(1), { supersededBy: 5 }),
-  record(5, 'verified', v(1), v(0), { rollback: { images: v(4), from: 4, to: 1, step: 's' } }),
-  record(6, 'failed', v(0), v(0), { rollback: { images: v(1), from: 5, step: 's' } }),
+  record(5, 'verified', v(1), v(0), { rollback: { images: 'v4', from: 4, to: 1, step: 's' } }),
+  record(6, 'failed', v(0), v(0), { rollback: { images: 'v1', from: 5, step: 's' } }),
 ];
 
 describe('the history of a release', () => {
-  const rows = historyRows(RECORDS, deployment(v(1)));
+  const rows = historyRows(RECORDS, live(deployment(v(1))));
 
   it('tells of each release what it changed, its state, and which others it has to do with', () => {
     assert.deepEqual(
@@ -32,11 +32,11 @@ describe('the history of a release', () => {
   it('marks the latest release of what runs now', () => assert.deepEqual(rows.filter((row) => row.current).map((row) => row.number), [5]));
 
   it('marks none where the object was created anew, or is gone', () => {
-    for (const live of [deployment(v(1), { uid: 'uid-2' }), undefined]) assert.ok(historyRows(RECORDS, live).every((row) => !row.current));
+    for (const now of [deployment(v(1), { uid: 'uid-2' }), undefined]) assert.ok(historyRows(RECORDS, live(now)).every((row) => !row.current));
   });
 
   it('is a table with aligned columns, a line for each release', () => {
-    const lines = historyLines(historyRows([...RECORDS.slice(0, 1), { ...record(12, 'applied', v(2), v(1)), createdAt: '2026-01-02T03:04:05.678Z' }], deployment(v(2))));
+    const lines = historyLines(historyRows([...RECORDS.slice(0, 1), { ...record(12, 'applied', v(2), v(1)), createdAt: '2026-01-02T03:04:05.678Z' }], live(deployment(v(2)))));
     assert.deepEqual(lines, [
       '   No  Run        Time (UTC)            From  To  State     Note  Link',
       '   1   web run-a  2026-01-01T00:00:00Z  v0    v1  verified',
@@ -57,7 +57,7 @@ describe('the history of a release', () => {
           { ...second, run: { ...second.run, url: 'javascript:alert(1)' } },
           { ...third, run: { ...third.run, url: 'https://dev.azure.com/a)|(b' } },
         ],
-        deployment(v(1)),
+        live(deployment(v(1))),
       ),
     );
     const cells = page.split('\n').slice(6, 9);
@@ -70,11 +70,11 @@ describe('the history of a release', () => {
 
 describe('currentState', () => {
   it('names the release that put there what runs', () => {
-    assert.deepEqual(currentState('deployment/web', RECORDS, deployment(v(1))), { image: 'v1', sentence: 'deployment/web runs v1 (release 5, verified).' });
+    assert.deepEqual(currentState('deployment/web', RECORDS, live(deployment(v(1)))), { image: 'v1', sentence: 'deployment/web runs v1 (release 5, verified).' });
   });
   it('says so where none did', () => {
-    assert.equal(currentState('deployment/web', RECORDS, deployment({ app: 'hotfix' })).sentence, 'deployment/web runs hotfix (put there by none of these releases).');
-    assert.equal(currentState('deployment/web', [], deployment(v(1))).sentence, 'deployment/web runs v1 (no release is recorded).');
+    assert.equal(currentState('deployment/web', RECORDS, live(deployment({ app: 'hotfix' }))).sentence, 'deployment/web runs hotfix (put there by none of these releases).');
+    assert.equal(currentState('deployment/web', [], live(deployment(v(1)))).sentence, 'deployment/web runs v1 (no release is recorded).');
   });
-  it('says so where the workload is gone', () => assert.deepEqual(currentState('deployment/web', RECORDS, undefined), { image: '', sentence: 'deployment/web does not exist.' }));
+  it('says so where the workload is gone', () => assert.deepEqual(currentState('deployment/web', RECORDS, live(undefined)), { image: '', sentence: 'deployment/web does not exist.' }));
 });

@@ -1,0 +1,60 @@
+import type { Agent } from '../core/agent/agent';
+import { ApiError } from '../core/kubernetes/apiError';
+import { FileReleaseStore } from './recordFile';
+import type { ReleaseRecord } from './releaseRecord';
+import type { ReleaseStore } from './releaseStore';
+
+/**
+ * Records as Secrets, or, where the account may not use those, in a file of this job: a deploy is then still rolled back
+ * by its own job, but nobody else knows of it.
+ */
+export class DegradingReleaseStore implements ReleaseStore {
+  private readonly file: FileReleaseStore;
+  private store: ReleaseStore;
+
+  constructor(
+    secrets: ReleaseStore,
+    private readonly agent: Agent,
+    private readonly release: string,
+  ) {
+    this.file = new FileReleaseStore(agent, release);
+    this.store = this.file.isUsed ? this.file : secrets;
+  }
+
+  list(signal?: AbortSignal): Promise<readonly ReleaseRecord[]> {
+    return this.orFile(() => this.store.list(signal));
+  }
+
+  create(record: ReleaseRecord, signal?: AbortSignal): Promise<boolean> {
+    return this.orFile(() => this.store.create(record, signal));
+  }
+
+  update(number: number, change: (record: ReleaseRecord) => ReleaseRecord | undefined, signal?: AbortSignal): Promise<ReleaseRecord> {
+    return this.store.update(number, change, signal);
+  }
+
+  remove(number: number, signal?: AbortSignal): Promise<void> {
+    return this.store.remove(number, signal);
+  }
+
+  tidy(signal?: AbortSignal): Promise<void> {
+    return this.store.tidy(signal);
+  }
+
+  observe(signal: AbortSignal, changed: (records: readonly ReleaseRecord[]) => void): Promise<void> {
+    return this.store.observe(signal, changed);
+  }
+
+  private async orFile<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (this.store === this.file || !(error instanceof ApiError && error.status === 403)) throw error;
+      this.agent.warning(
+        `No release record in the cluster: the account may not use Secrets (${error.serverMessage}). '${this.release}' is rolled back by this job only: not from another job or stage, not after a crash of the agent, and not past an unverified release of another run. docs/security.md lists the rights to give.`,
+      );
+      this.store = this.file;
+      return work();
+    }
+  }
+}

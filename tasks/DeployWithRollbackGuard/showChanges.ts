@@ -1,0 +1,90 @@
+import type { TaskOutcome } from '../core/agent/agent';
+import { isNotFound } from '../core/kubernetes/apiError';
+import { previewApply } from '../core/kubernetes/applyObject';
+import { REPLICAS } from '../core/kubernetes/fieldOwnership';
+import { objectDiff } from '../core/kubernetes/objectDiff';
+import { referenceKey, referenceName, type ObjectReference } from '../core/kubernetes/objectReference';
+import type { KubernetesObject } from '../core/kubernetes/objects';
+import { sideBySide, type GuardedRelease } from './guardedRelease';
+import type { DeployInputs } from './inputs';
+import { marked } from './objectState';
+import { imagePatch, releasePlan, type LiveObjects, type Wanted } from './releaseDecision';
+import { readNamespace } from './releaseNamespace';
+import { readSight } from './releaseSight';
+import type { ReleaseSource } from './releaseSource';
+
+/** What the API server would make of an object; undefined where it cannot be asked before the namespace exists. */
+interface Preview {
+  readonly ref: ObjectReference;
+  readonly before: KubernetesObject | undefined;
+  readonly after: KubernetesObject | undefined;
+}
+
+/** Asks the API server, side by side, what it would make of the objects: it validates, defaults and changes nothing. */
+export function previewChanges(release: GuardedRelease, wanted: readonly Wanted[], live: LiveObjects): Promise<Preview[]> {
+  const configs = wanted.filter((each): each is Extract<Wanted, { config: KubernetesObject }> => 'config' in each);
+  const namespaces = new Set(configs.filter(({ ref }) => ref.kind === 'Namespace').map(({ ref }) => ref.name));
+  return sideBySide(configs, async ({ ref, config }) => {
+    const before = live.get(referenceKey(ref));
+    const path = await release.kinds.path(ref);
+    const hasReplicas = (config as { spec?: { replicas?: number } }).spec?.replicas !== undefined;
+    // The same mark as before: it changes with every release and would be all that a diff shows.
+    const annotated = before ? { ...config, metadata: { ...config.metadata, annotations: { ...config.metadata.annotations, ...markOf(before) } } } : config;
+    try {
+      const after = await previewApply<KubernetesObject>(release.client, path, before, annotated, { signal: release.signal, release: hasReplicas ? [] : [REPLICAS] });
+      return { ref, before, after };
+    } catch (error) {
+      // A namespace that this release makes cannot be asked about what will be in it.
+      if (isNotFound(error) && before === undefined && ref.namespace !== undefined && namespaces.has(ref.namespace)) return { ref, before, after: undefined };
+      throw error;
+    }
+  });
+}
+
+function markOf(before: KubernetesObject): Record<string, string> {
+  const [key] = Object.keys(marked({ metadata: { name: '' } }, '', 0).metadata.annotations ?? {}) as [string];
+  const mark = before.metadata.annotations?.[key];
+  return mark === undefined ? {} : { [key]: mark };
+}
+
+/** `dryRun: true`: shows what a deploy would change, as the API server sees it, and changes nothing. */
+export async function showChanges(release: GuardedRelease, inputs: DeployInputs, source: ReleaseSource): Promise<TaskOutcome> {
+  const { agent, run } = release;
+  agent.setOutput('outcome', 'dryRun');
+  if (inputs.createNamespace && (await readNamespace(release)) === undefined) {
+    return { result: 'Succeeded', message: `Namespace '${release.namespace}' and ${source.refs.length} objects would be created (dry run); nothing was changed.` };
+  }
+  const { records, live } = await readSight(release, source);
+  const wanted = await source.wanted(live);
+  const prune = inputs.source.kind !== 'image' && inputs.source.objects.prune;
+  const plan = releasePlan(records, live, { release: inputs.releaseName, runKey: run.key, wanted, onUnverified: 'takeOver', waited: true, prune });
+  const pruned = plan.kind === 'deploy' ? plan.objects.filter(({ applied, ref }) => applied.kind === 'absent' && live.get(referenceKey(ref))) : [];
+  const previews: Preview[] = [
+    ...(await previewImages(release, wanted, live)),
+    ...(await previewChanges(release, wanted.filter(({ ref }) => !source.unborn.has(referenceKey(ref))), live)),
+    ...wanted.filter(({ ref }) => source.unborn.has(referenceKey(ref))).map(({ ref }) => ({ ref, before: undefined, after: undefined })),
+  ];
+  let changes = 0;
+  for (const { ref, before, after } of previews) {
+    const lines = after === undefined ? ['(it cannot be asked about before its namespace or kind exists)'] : objectDiff(before, after);
+    if (lines.length > 0) changes++;
+    if (lines.length > 0) agent.group(`${before ? 'Would change' : 'Would create'} ${nameIn(ref, release)}`, lines);
+  }
+  for (const { ref } of pruned) agent.info(`Would delete ${nameIn(ref, release)}`);
+  const same = previews.length - changes;
+  const total = changes + pruned.length;
+  return { result: 'Succeeded', message: `${total} ${total === 1 ? 'object' : 'objects'} would change, ${same} would stay (dry run); nothing was changed.` };
+}
+
+async function previewImages(release: GuardedRelease, wanted: readonly Wanted[], live: LiveObjects): Promise<Preview[]> {
+  const images = wanted.filter((each): each is Extract<Wanted, { images: unknown }> => 'images' in each);
+  return sideBySide(images, async ({ ref, images: changes }) => {
+    const before = live.get(referenceKey(ref)) as KubernetesObject;
+    const after = await release.client.patch<KubernetesObject>(await release.kinds.path(ref), 'json', imagePatch(before, changes), { query: { dryRun: 'All' }, signal: release.signal });
+    return { ref, before, after };
+  });
+}
+
+function nameIn(ref: ObjectReference, release: GuardedRelease): string {
+  return ref.namespace === undefined || ref.namespace === release.namespace ? referenceName(ref) : `${referenceName(ref)} in namespace ${ref.namespace}`;
+}
