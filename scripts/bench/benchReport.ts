@@ -1,5 +1,5 @@
 import type { Measurements, Target } from './benchmark';
-import { summary } from './statistics';
+import { medianRatio, summary, type Pairs } from './statistics';
 
 /** Where and how the figures were measured. */
 export interface Circumstances {
@@ -10,13 +10,20 @@ export interface Circumstances {
   readonly node: string;
 }
 
+export interface Samples extends Pairs {
+  readonly unit: string;
+  readonly against: string;
+  /** The other way to compare: the median of ours by the median of theirs. */
+  readonly ratioOfMedians: number;
+}
+
 /** What is written to dist/bench/NAME.json. */
 export interface BenchFile extends Circumstances {
   readonly name: string;
   readonly metrics: Readonly<Record<string, number>>;
   readonly ratios: Readonly<Record<string, number>>;
   /** What the ratios were made of. */
-  readonly samples: Readonly<Record<string, { readonly unit: string; readonly against: string; readonly ours: readonly number[]; readonly theirs: readonly number[] }>>;
+  readonly samples: Readonly<Record<string, Samples>>;
   readonly notes: readonly string[];
 }
 
@@ -25,10 +32,10 @@ export function benchFile(name: string, measured: Measurements, circumstances: C
   return {
     name,
     metrics: Object.fromEntries(Object.entries(measured.metrics).map(([key, { value }]) => [key, rounded(value)])),
-    ratios: Object.fromEntries(comparisons.map(([key, { ours, theirs }]) => [key, rounded(summary(ours).median / summary(theirs).median)])),
+    ratios: Object.fromEntries(comparisons.map(([key, pairs]) => [key, rounded(medianRatio(pairs))])),
     ...circumstances,
     samples: Object.fromEntries(
-      comparisons.map(([key, { unit, against, ours, theirs }]) => [key, { unit, against, ours: ours.map(rounded), theirs: theirs.map(rounded) }]),
+      comparisons.map(([key, { unit, against, ours, theirs }]) => [key, { unit, against, ratioOfMedians: rounded(summary(ours).median / summary(theirs).median), ours: ours.map(rounded), theirs: theirs.map(rounded) }]),
     ),
     notes: measured.notes,
   };

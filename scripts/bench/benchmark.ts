@@ -23,7 +23,7 @@ export interface Measurements {
   readonly notes: readonly string[];
 }
 
-/** A ratio is the median of ours by the median of theirs. */
+/** Its ratio is the median of what ours is to theirs in each pair. */
 export interface Comparison extends Pairs {
   readonly unit: string;
   /** What the other side is, in a few words. */

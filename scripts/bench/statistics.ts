@@ -32,6 +32,14 @@ export interface Pairs {
   readonly theirs: readonly number[];
 }
 
+/**
+ * The median of what ours is to theirs in each pair. What meets both sides of a pair, such as the state that a cluster is
+ * in, drops out of it; of the quotient of two medians it does not.
+ */
+export function medianRatio({ ours, theirs }: Pairs): number {
+  return summary(ours.map((own, pair) => own / (theirs[pair] ?? NaN))).median;
+}
+
 /** @param share from 0 to 1 in even steps, the same for both sides of a pair: to vary what would else be chance */
 export type Measurement = (share: number) => Promise<number>;
 

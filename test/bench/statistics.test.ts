@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { interleave, percentile, summary } from '../../scripts/bench/statistics';
+import { interleave, medianRatio, percentile, summary } from '../../scripts/bench/statistics';
 
 describe('percentile', () => {
   const cases: [samples: number[], rank: number, expected: number][] = [
@@ -29,6 +29,17 @@ describe('percentile', () => {
 
 describe('summary', () => {
   it('gives the median and the spread', () => assert.deepEqual(summary([5, 1, 9]), { median: 5, min: 1, max: 9 }));
+});
+
+describe('medianRatio', () => {
+  const cases: [ours: number[], theirs: number[], expected: number][] = [
+    [[2], [4], 0.5],
+    [[2, 20, 200], [1, 10, 100], 2],
+    [[1, 9], [1, 3], 2],
+    // Both sides take long in other pairs: medians apart would tell 3.
+    [[1, 3, 3], [1, 1, 3], 1],
+  ];
+  for (const [ours, theirs, expected] of cases) it(`of ${ours.join(' ')} to ${theirs.join(' ')} is ${expected}`, () => assert.equal(medianRatio({ ours, theirs }), expected));
 });
 
 describe('interleave', () => {
