@@ -106,6 +106,7 @@ export interface Evidence {
 export function likelyCause(reason: string, evidence: Evidence = {}): string {
   const { events = [], message = '', pod, status } = evidence;
   const told = reason.replace(/^SoakFailed(?=.)/, '');
+  if (CAUSES[told] === OTHERS) return OTHERS;
   if (status?.state?.terminated?.reason === 'OOMKilled' || status?.lastState?.terminated?.reason === 'OOMKilled') return CAUSES['OOMKilled'] ?? '';
   const crashes = told === 'CrashLoopBackOff' || told === 'Error' || told === 'Restart';
   if (crashes && pod && status && isInit(pod, status.name)) return `the init container ${status.name} fails, so the pod's other containers never start; its last log lines usually say why.`;

@@ -191,7 +191,7 @@ function isObserved(object: { metadata: { generation?: number }; status?: { obse
 }
 
 /** Pods of such a workload take its template when somebody deletes them, so there is no rollout to wait for. */
-export function isOnDelete(spec: { updateStrategy?: { type?: string } }): boolean {
+function isOnDelete(spec: { updateStrategy?: { type?: string } }): boolean {
   return spec.updateStrategy?.type === 'OnDelete';
 }
 

@@ -1,6 +1,6 @@
 import * as assert from 'node:assert/strict';
-import { diagnose, likelyCause, type DiagnosisSubject } from '../../../tasks/core/kubernetes/diagnosis';
-import type { Pod } from '../../../tasks/core/kubernetes/objects';
+import { diagnose, likelyCause, type DiagnosisSubject, type Evidence } from '../../../tasks/core/kubernetes/diagnosis';
+import type { ContainerStatus, KubernetesEvent, Pod } from '../../../tasks/core/kubernetes/objects';
 import { ApiServer, type Answer, type SeenRequest } from './apiServer';
 import { pod } from './objectsMadeUp';
 
@@ -79,5 +79,46 @@ describe('the likely cause', () => {
     const causes = new Set(reasons.map((reason) => likelyCause(reason)));
     assert.equal(causes.size, reasons.length);
     assert.ok(!causes.has(likelyCause('never heard of')));
+  });
+
+  const event = (reason: string, message: string): KubernetesEvent => ({ metadata: { name: 'e' }, involvedObject: {}, reason, message });
+  const pending = pod({ phase: 'Pending' });
+  const unscheduled = (message: string) => pod({ phase: 'Pending', conditions: [{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message }] });
+  const initPod: Pod = { ...pod(), spec: { containers: [{ name: 'app' }], initContainers: [{ name: 'prepare' }] } };
+  const status = (state: ContainerStatus['state'], name = 'app'): ContainerStatus => ({ name, ready: false, restartCount: 0, ...(state ? { state } : {}) });
+  const rows: [name: string, reason: string, evidence: Evidence, expected: RegExp][] = [
+    ["a readiness probe's own words", 'Timeout', { events: [event('Unhealthy', 'Readiness probe failed: HTTP probe failed with statuscode: 503')] }, /^the readiness probe fails: HTTP probe failed with statuscode: 503$/],
+    ['a probe without words', 'ProgressDeadlineExceeded', { events: [event('Unhealthy', 'Readiness probe failed: ')] }, /probe fails: it says nothing/],
+    ['a liveness probe that restarts the container', 'CrashLoopBackOff', { events: [event('Unhealthy', 'Liveness probe failed: timeout')] }, /^the liveness probe fails: timeout/],
+    ['a crash in spite of a readiness probe', 'CrashLoopBackOff', { events: [event('Unhealthy', 'Readiness probe failed: refused')] }, /ends soon after its start/],
+    ['a volume', 'Timeout', { events: [event('FailedMount', 'secret "db" not found')], pod: pending }, /cannot be mounted: secret "db" not found/],
+    ['a volume that was mounted in the end', 'Timeout', { events: [event('FailedMount', 'x')], pod: pod({ phase: 'Running' }) }, /readiness probe/],
+    ['no room', 'ProgressDeadlineExceeded', { pod: unscheduled('0/3 nodes are available: 3 Insufficient cpu.') }, /no node has room/],
+    ['a claim that is not bound', 'Unschedulable', { message: 'pod has unbound immediate PersistentVolumeClaims' }, /PersistentVolumeClaim/],
+    ['a claim, the deadline being reported', 'ProgressDeadlineExceeded', { pod: unscheduled('persistentvolumeclaim "data" not found') }, /PersistentVolumeClaim/],
+    ['an init container that does not end', 'Timeout', { pod: initPod, status: status({ running: {} }, 'prepare') }, /init container prepare has not ended/],
+    ['an init container that crashes', 'CrashLoopBackOff', { pod: initPod, status: status({ waiting: { reason: 'CrashLoopBackOff' } }, 'prepare') }, /init container prepare fails/],
+    ['an image, the timeout being reported', 'Timeout', { status: status({ waiting: { reason: 'ImagePullBackOff' } }) }, /not pushed/],
+    ['memory, whatever the reason', 'BackoffLimitExceeded', { status: status({ terminated: { exitCode: 137, reason: 'OOMKilled' } }) }, /memory limit/],
+    ['a quota', 'FailedCreate', { message: 'pods "a" is forbidden: exceeded quota: q' }, /quota has no room/],
+    ['a webhook', 'FailedCreate', { message: 'admission webhook "policy" denied the request' }, /webhook refuses/],
+    ['a service account', 'FailedCreate', { message: 'error looking up service account shop/web: serviceaccount "web" not found' }, /service account/],
+    ['refused pods, the timeout being reported', 'Timeout', { events: [event('FailedCreate', 'exceeded quota')] }, /quota has no room/],
+    ['a Job that is too slow', 'DeadlineExceeded', {}, /activeDeadlineSeconds/],
+    ['a restart within the soak', 'SoakFailedRestart', {}, /came up, but ended/],
+    ['a pull within the soak', 'SoakFailedErrImagePull', {}, /not pushed/],
+  ];
+  for (const [name, reason, evidence, expected] of rows) it(`is read from the evidence: ${name}`, () => assert.match(likelyCause(reason, evidence), expected));
+});
+
+describe('the diagnosis of several failures', () => {
+  it('tells the guilty one in full, and counts the others', async () => {
+    const server = await ApiServer.start('HTTP/2', (_, answer) => answer.json(200, { items: [] }));
+    const others = Array.from({ length: 7 }, (_, index) => ({ workload: `deployment/d${index}`, reason: 'Timeout' }));
+    const pulling = (name: string) => pod({ containerStatuses: [{ name: 'app', ready: false, restartCount: 0, state: { waiting: { reason: 'ErrImagePull' } } }] }, { name, uid: name });
+    const lines = await diagnose(server.client(), subject([pulling('web-1'), pulling('web-2'), pulling('web-3')], { others }), new AbortController().signal);
+    await server.stop();
+    assert.ok(lines.includes('2 more of its new pods are not ready.'), lines.join('\n'));
+    assert.ok(lines.includes('Failed as well: deployment/d0 (Timeout), deployment/d1 (Timeout), deployment/d2 (Timeout), deployment/d3 (Timeout), deployment/d4 (Timeout), 2 more.'), lines.join('\n'));
   });
 });
