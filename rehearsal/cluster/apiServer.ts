@@ -7,7 +7,9 @@ import { WebSocketServer, type WebSocket } from 'ws';
 import { ApiError, badRequest, methodNotAllowed } from './apiStatus';
 import { authenticated, authorize, authorizePath, unauthorized, type TokenUser } from './api/authorization';
 import { discovery } from './api/discovery';
-import { attach, attachProtocols, attachRequest } from './api/attachRoute';
+import { attach } from './api/attachRoute';
+import { streamProtocols, streamRequest } from './api/containerStreams';
+import { exec } from './api/execRoute';
 import { servePodLog } from './api/podLogRoute';
 import { forwardPorts, portForwardProtocols, requestedPorts } from './api/portForwardRoute';
 import { isStream, json, statusReply, text, type Answer, type Reply, type Stream } from './api/reply';
@@ -26,7 +28,7 @@ export interface ApiServerOptions {
   kubelet: Kubelet;
   faults: FaultInjector;
   requests: RecordedRequest[];
-  /** Whether attach speaks v5.channel.k8s.io too. */
+  /** Whether attach and exec speak v5.channel.k8s.io too. */
   attachV5: boolean;
 }
 
@@ -64,8 +66,8 @@ export class ApiServer {
   }
 
   private protocols(request: IncomingMessage): readonly string[] {
-    const isAttach = /\/attach(?:\?|$)/.test(request.url ?? '');
-    return isAttach ? attachProtocols(this.options.attachV5) : portForwardProtocols;
+    const joinsStreams = /\/(?:attach|exec)(?:\?|$)/.test(request.url ?? '');
+    return joinsStreams ? streamProtocols(this.options.attachV5) : portForwardProtocols;
   }
 
   private async serve(request: Http2ServerRequest | IncomingMessage, response: Http2ServerResponse): Promise<void> {
@@ -125,7 +127,7 @@ export class ApiServer {
       if (method !== 'GET') throw methodNotAllowed();
       return servePodLog(registry, kubelet, request);
     }
-    if (type.kind === 'Pod' && (subresource === 'portforward' || subresource === 'attach')) {
+    if (type.kind === 'Pod' && ['portforward', 'attach', 'exec'].includes(subresource)) {
       registry.get<Pod>(type, request.namespace, request.name);
       throw badRequest('Upgrade request required');
     }
@@ -183,12 +185,12 @@ export class ApiServer {
     try {
       const user = this.authenticate(api);
       const resource = parseResourcePath(api, registry.catalog);
-      if (resource?.type.kind !== 'Pod' || !['portforward', 'attach'].includes(resource.subresource)) {
-        throw badRequest('Upgrade request refused: only port-forward and attach speak WebSocket here');
+      if (resource?.type.kind !== 'Pod' || !['portforward', 'attach', 'exec'].includes(resource.subresource)) {
+        throw badRequest('Upgrade request refused: only port-forward, attach and exec speak WebSocket here');
       }
       authorize(user, { ...resource, verb: 'get' });
       const pod = registry.get<Pod>(resource.type, resource.namespace, resource.name);
-      const join = resource.subresource === 'attach' ? attaching(kubelet, pod, api.query) : forwarding(kubelet, pod, api.query);
+      const join = joins[resource.subresource as keyof typeof joins](kubelet, pod, api.query);
       if (typeof join !== 'function') {
         refuse(socket, join);
         return;
@@ -225,13 +227,27 @@ function forwarding(kubelet: Kubelet, pod: Pod, query: URLSearchParams): Join {
 
 /** @returns the kubelet's refusals, which are plain text @throws those of the API server */
 function attaching(kubelet: Kubelet, pod: Pod, query: URLSearchParams): Join | Reply {
-  const asked = attachRequest(pod, query);
+  const asked = streamRequest(pod, query);
   checkHost(pod);
-  if (!asked.stdin && !asked.stdout && !asked.stderr) return text(400, 'you must specify at least 1 of stdin, stdout, stderr');
+  if (!asked.stdin && !asked.stdout && !asked.stderr) return noStreams;
   const target = kubelet.runnerOf(pod, asked.container)?.attachTarget;
   if (!target) return text(500, `container ${asked.container} not found in pod ${pod.metadata.name}_${pod.metadata.namespace}`);
   return (socket) => attach(socket, asked, target);
 }
+
+/** @returns the kubelet's refusals, which are plain text @throws those of the API server */
+function executing(kubelet: Kubelet, pod: Pod, query: URLSearchParams): Join | Reply {
+  const asked = streamRequest(pod, query);
+  checkHost(pod);
+  if (!asked.stdin && !asked.stdout && !asked.stderr) return noStreams;
+  const target = kubelet.runnerOf(pod, asked.container)?.execTarget;
+  if (!target) return text(500, `container not found ("${asked.container}")`);
+  return (socket) => void exec(socket, asked, query.getAll('command'), target);
+}
+
+const noStreams = text(400, 'you must specify at least 1 of stdin, stdout, stderr');
+
+const joins = { portforward: forwarding, attach: attaching, exec: executing };
 
 function checkHost(pod: Pod): void {
   if (!pod.spec.nodeName) throw badRequest(`pod ${pod.metadata.name} does not have a host assigned`);

@@ -41,7 +41,7 @@ export interface EmbeddedClusterOptions {
   timing?: Partial<KubeletTiming>;
   /** What the node has for pods. Default: 4 CPUs, 8 GiB, 110 pods. */
   allocatable?: Record<string, string>;
-  /** Whether attach speaks v5.channel.k8s.io too, as from Kubernetes 1.30 on; 1.20 has only v4. Default: false. */
+  /** Whether attach and exec speak v5.channel.k8s.io too, as from Kubernetes 1.30 on; 1.20 has only v4. Default: false. */
   attachV5?: boolean;
 }
 

@@ -3,13 +3,15 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import WebSocket from 'ws';
 import { parse, stringify } from 'yaml';
-import { ApiError } from '../../tasks/core/kubernetes/apiError';
 import type { KubernetesClient } from '../../tasks/core/kubernetes/client';
 import { connectCluster } from '../../tasks/core/kubernetes/connect';
 import { forwardPort, type ForwardTarget } from '../../tasks/core/kubernetes/portForward';
 import { podLog } from '../../tasks/core/kubernetes/podLog';
 import { observe } from '../../tasks/core/kubernetes/watch';
 import { RecordingAgent } from '../core/agent/recordingAgent';
+import { gone, refused, text, until } from './clusterAnswers';
+import { execCases } from './execCases';
+import { workloadCases } from './workloadCases';
 
 export type ContractClient = KubernetesClient;
 
@@ -742,6 +744,17 @@ export function kubernetesContract(title: string, start: (namespace: string) => 
       });
     });
 
+    workloadCases(() => ({ client, namespace }));
+
+    execCases(() => ({
+      client,
+      pods: `${core}/pods`,
+      runningPod: async (name, container) => {
+        await pod(name, { ...container });
+        await until(() => client.get<Loose>(`${core}/pods/${name}`), ({ status }) => status.containerStatuses?.[0]?.ready === true, `${name} ready`);
+      },
+    }));
+
     describe('authorisation', () => {
       it('tells a user what it may not do', async () => {
         const { kubeconfig, user } = await cluster.limitedUser(client);
@@ -796,55 +809,6 @@ export function withToken(kubeconfig: string, token: string): string {
   const config = parse(kubeconfig) as { users: { user: object }[] };
   for (const entry of config.users) entry.user = { token };
   return stringify(config);
-}
-
-async function refused(request: Promise<unknown>, status: number, reason: string, message: string | RegExp): Promise<void> {
-  await assert.rejects(request, (error: unknown) => {
-    assert.ok(error instanceof ApiError, `not an answer of the API server: ${String(error)}`);
-    assert.deepEqual([error.status, error.reason], [status, reason], error.serverMessage);
-    if (typeof message === 'string') assert.equal(error.serverMessage, message);
-    else assert.match(error.serverMessage, message);
-    return true;
-  });
-}
-
-/** Looks again until it fits; states come in a cluster's own time. */
-async function until<T>(look: () => Promise<T>, fits: (value: T) => boolean, what: string, seconds = 60): Promise<T> {
-  const deadline = Date.now() + seconds * 1000;
-  let last: unknown;
-  while (Date.now() < deadline) {
-    try {
-      const value = await look();
-      if (fits(value)) return value;
-      last = value;
-    } catch (error) {
-      if (!(error instanceof ApiError && error.status === 404)) throw error;
-      last = error.message;
-    }
-    await delay(50);
-  }
-  throw new Error(`gave up waiting for ${what}; last seen: ${JSON.stringify(last, (key, value: unknown) => (key === 'managedFields' ? undefined : value)).slice(-3000)}`);
-}
-
-async function gone(client: KubernetesClient, path: string): Promise<void> {
-  const deadline = Date.now() + 60_000;
-  while (Date.now() < deadline) {
-    try {
-      await client.get(path);
-    } catch (error) {
-      if (error instanceof ApiError && error.status === 404) return;
-      throw error;
-    }
-    await delay(50);
-  }
-  throw new Error(`${path} is still there`);
-}
-
-async function text(client: KubernetesClient, path: string, query: Record<string, string | number | boolean>): Promise<string> {
-  const { body } = await client.stream(path, { query });
-  const chunks: Buffer[] = [];
-  for await (const chunk of body) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks).toString();
 }
 
 /** Everything a port-forward says when one request is sent on its first channel, until the server closes it. */

@@ -14,6 +14,8 @@ export interface RunningProcess {
   stdin: Writable | undefined;
   /** Signals the process and everything it has started. */
   signal(name: 'SIGTERM' | 'SIGKILL'): void;
+  /** Whether its output is read: while it is not, the process has to wait once the pipes are full. */
+  flow(open: boolean): void;
 }
 
 export interface ProcessOptions {
@@ -67,7 +69,12 @@ export class ProcessRunner {
         resolve(number === undefined ? { code: code ?? 0 } : { code: 128 + number, signal: number });
       });
     });
-    return { exited, stdin: child.stdin ?? undefined, signal: (name) => killGroup(pid, name) };
+    return {
+      exited,
+      stdin: child.stdin ?? undefined,
+      signal: (name) => killGroup(pid, name),
+      flow: (open) => [child.stdout, child.stderr].forEach((stream) => void (open ? stream?.resume() : stream?.pause())),
+    };
   }
 
   /** Ends everything, at once. */

@@ -42,7 +42,8 @@ export class Scheduler implements Controller {
     if (!pod || pod.spec.nodeName || pod.metadata.deletionTimestamp !== undefined || pod.spec.schedulerName !== 'default-scheduler') return;
     const missing = pod.spec.volumes?.find(({ persistentVolumeClaim: claim }) => claim && !store.get(claims, namespace, claim.claimName));
     if (missing?.persistentVolumeClaim) {
-      this.leave(pod, `persistentvolumeclaim "${missing.persistentVolumeClaim.claimName}" not found`);
+      const all = store.list(nodes).length;
+      this.leave(pod, `0/${all} nodes are available: ${all} persistentvolumeclaim "${missing.persistentVolumeClaim.claimName}" not found.`);
       return;
     }
     const all = store.list<Node>(nodes);

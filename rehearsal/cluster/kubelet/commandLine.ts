@@ -2,7 +2,6 @@ import { existsSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import type { ImageConfig } from '../containers/imageStore';
 import type { Container } from '../objects';
-import { expand } from './environment';
 
 /** What a container process runs in: its view of the file system and its environment. */
 export interface ContainerPlace {
@@ -14,8 +13,12 @@ export interface ContainerPlace {
 
 /** The command cannot be started, in the words of the container runtime. */
 export class StartFailure extends Error {
+  /** The words for it without those of starting a container around them. */
+  readonly why: string;
+
   constructor(command: string, why: string) {
     super(`failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: "${command}": ${why}: unknown`);
+    this.why = `exec: "${command}": ${why}`;
   }
 }
 
@@ -26,12 +29,12 @@ export function commandOf(container: Container, config: ImageConfig): string[] {
 }
 
 /**
- * The command with variables expanded and its paths mapped: words that are paths in the container's file system point
+ * The command with its paths mapped: words that are paths in the container's file system point
  * there; a bare name is looked for in the image and then on this machine, which stands in for the tools of a base image.
  * @throws StartFailure
  */
 export function resolveCommand(words: readonly string[], place: ContainerPlace): [string, ...string[]] {
-  const [file, ...args] = words.map((word) => expand(word, place.env));
+  const [file, ...args] = words;
   if (file === undefined || file === '') throw new StartFailure('', 'no command specified');
   return [executable(file, place), ...args.map((word) => mapWord(word, place))];
 }

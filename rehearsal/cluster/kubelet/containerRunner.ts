@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ContainerLog } from '../containers/containerLog';
 import { parseReference, type ContainerImage, type ImageStore } from '../containers/imageStore';
-import type { ProcessExit, ProcessRunner, RunningProcess } from '../containers/processRunner';
+import type { ProcessExit, ProcessOptions, ProcessRunner, RunningProcess } from '../containers/processRunner';
 import { timestamp, type Container, type ContainerStatus, type Pod, type Probe } from '../objects';
 import { commandOf, mapEnvironment, resolveCommand, searchPath, StartFailure, type ContainerPlace } from './commandLine';
-import { ContainerConfigError, containerEnvironment, type EnvironmentSources } from './environment';
+import { ContainerConfigError, containerEnvironment, expand, type EnvironmentSources } from './environment';
 import { ProbeWorker, type ProbeKind, type ProbeTarget } from './probes';
 import { Backoff, formatDuration } from './restartBackoff';
 import { mountedRoot } from './volumes';
@@ -62,6 +62,9 @@ export interface AttachTarget {
   readonly listen: (listener: OutputListener) => () => void;
 }
 
+/** Starts a command in a running container, in its folder and environment. @throws StartFailure */
+export type ExecTarget = (words: readonly string[], options: { stdin: boolean; output: OutputListener }) => Promise<RunningProcess>;
+
 export type OutputListener = (stream: 'stdout' | 'stderr', chunk: Buffer) => void;
 
 /** The kubelet cuts messages there. */
@@ -80,6 +83,8 @@ export class ContainerRunner {
   private runs = 0;
   private killed: Promise<void> | undefined;
   private readonly listeners = new Set<OutputListener>();
+  /** What was started in the container beside its own process; it ends with it. */
+  private readonly commands = new Set<RunningProcess>();
 
   constructor(
     readonly container: Container,
@@ -129,6 +134,21 @@ export class ContainerRunner {
         listeners.add(listener);
         return () => listeners.delete(listener);
       },
+    };
+  }
+
+  /** Undefined while it does not run. */
+  get execTarget(): ExecTarget | undefined {
+    const { launched } = this;
+    if (!launched) return undefined;
+    return async (words, options) => {
+      const { place, cwd } = launched;
+      const process = await this.started(words, { ...options, command: resolveCommand(words, place), cwd, env: mapEnvironment(place) });
+      this.commands.add(process);
+      void process.exited.then(() => this.commands.delete(process));
+      // It may have ended while the command was started.
+      if (this.launched !== launched) process.signal('SIGKILL');
+      return process;
     };
   }
 
@@ -219,6 +239,7 @@ export class ContainerRunner {
   private terminated(containerID: string, startedAt: string, exit: ProcessExit, message: string): void {
     this.stopProbes();
     this.launched = undefined;
+    for (const command of this.commands) command.signal('SIGKILL');
     this.log?.end();
     this.status.state = {
       terminated: { exitCode: exit.code, reason: exit.code === 0 ? 'Completed' : 'Error', ...(message && { message }), startedAt, finishedAt: timestamp(), containerID },
@@ -331,29 +352,33 @@ export class ContainerRunner {
     };
     const cwd = join(root, container.workingDir ?? config.WorkingDir ?? '/');
     if (!existsSync(cwd)) throw new StartFailure(container.workingDir ?? '', `chdir to cwd ("${container.workingDir ?? config.WorkingDir ?? '/'}") set in config.json failed: no such file or directory`);
-    const command = resolveCommand(words, place);
+    const command = resolveCommand(words.map((word) => expand(word, place.env)), place);
     const log = new ContainerLog();
     this.previousLog = this.log;
     this.log = log;
+    const output: OutputListener = (stream, chunk) => {
+      log.append(stream, chunk);
+      for (const listener of this.listeners) listener(stream, chunk);
+    };
+    const process = await this.started(words, { command, cwd, env: mapEnvironment(place), stdin: container.stdin ?? false, output });
+    return { process, place, cwd, terminationFile };
+  }
+
+  /** @throws StartFailure */
+  private async started(words: readonly string[], options: ProcessOptions): Promise<RunningProcess> {
     try {
-      const output: OutputListener = (stream, chunk) => {
-        log.append(stream, chunk);
-        for (const listener of this.listeners) listener(stream, chunk);
-      };
-      const process = await host.processes.start({ command, cwd, env: mapEnvironment(place), stdin: container.stdin ?? false, output });
-      return { process, place, cwd, terminationFile };
+      return await this.host.processes.start(options);
     } catch (error) {
       throw new StartFailure(words[0] ?? '', (error as NodeJS.ErrnoException).code === 'EACCES' ? 'permission denied' : error instanceof Error ? error.message : String(error));
     }
   }
 
   private async exec(words: readonly string[], timeoutMs: number): Promise<{ code: number; output: string }> {
-    const { launched } = this;
-    if (!launched) return { code: 1, output: 'container not running' };
+    const start = this.execTarget;
+    if (!start) return { code: 1, output: 'container not running' };
     const chunks: Buffer[] = [];
     try {
-      const command = resolveCommand(words, launched.place);
-      const process = await this.host.processes.start({ command, cwd: launched.cwd, env: mapEnvironment(launched.place), output: (_stream, chunk) => chunks.push(chunk) });
+      const process = await start(words, { stdin: false, output: (_stream, chunk) => chunks.push(chunk) });
       const timer = setTimeout(() => process.signal('SIGKILL'), timeoutMs);
       const { code } = await process.exited;
       clearTimeout(timer);
@@ -402,7 +427,7 @@ export class ContainerRunner {
       container: this.container,
       podIP: this.host.podIP,
       hostPort: (port) => this.host.hostPort(port),
-      exec: (command, timeoutMs) => this.exec(command, timeoutMs),
+      exec: (command, timeoutMs) => this.exec(command.map((word) => expand(word, this.launched?.place.env ?? {})), timeoutMs),
     };
     this.probes.push(new ProbeWorker(probe, target, settled, (message) => this.host.record('Warning', 'Unhealthy', `${kind} probe failed: ${message}`)));
   }
