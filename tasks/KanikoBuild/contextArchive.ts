@@ -2,9 +2,9 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { pipeline, Readable } from 'node:stream';
 import { createGzip } from 'node:zlib';
-import dockerignore from '@balena/dockerignore';
 import { pack, type Headers, type Pack } from 'tar-stream';
 import { UserError } from '../core/agent/userError';
+import { ignoreRules } from './ignoreRules';
 import type { DockerfilePlace } from './imageInput';
 
 /** What is sent of a build context, in the order in which it is sent. */
@@ -39,9 +39,8 @@ const PADDING_BYTES = 64 * 1024;
  */
 export async function listContext(context: string, place: DockerfilePlace): Promise<ContextListing> {
   const dockerfile = place.kind === 'inside' ? place.name : SENT_DOCKERFILE;
-  const patterns = await readPatterns(context, place);
-  const ignore = dockerignore({ ignorecase: false }).add(patterns);
-  const hasExceptions = /^\s*!/m.test(patterns);
+  const { patterns, from } = await readPatterns(context, place);
+  const ignore = ignoreRules(patterns, from);
   const always = new Set([dockerfile, `${dockerfile}.dockerignore`, '.dockerignore']);
   const neededFolders = new Set([...always].flatMap(parents));
 
@@ -52,7 +51,7 @@ export async function listContext(context: string, place: DockerfilePlace): Prom
       const source = path.join(context, name);
       const kept = always.has(name) || !ignore.ignores(name);
       // Large folders such as node_modules are not even looked into.
-      if (!kept && !hasExceptions && !neededFolders.has(name)) return [];
+      if (!kept && !ignore.hasExceptions && !neededFolders.has(name)) return [];
       const stat = await fs.promises.lstat(source).catch((error: unknown) => {
         throw unreadable(name, error);
       });
@@ -82,14 +81,15 @@ async function inBatches<T, R>(items: readonly T[], work: (item: T) => Promise<R
   return results;
 }
 
-async function readPatterns(context: string, place: DockerfilePlace): Promise<string> {
+async function readPatterns(context: string, place: DockerfilePlace): Promise<{ patterns: string; from: string }> {
   const own = place.kind === 'inside' ? path.join(context, place.name) : place.file;
   const ignoreFile = [`${own}.dockerignore`, path.join(context, '.dockerignore')].find((file) => fs.existsSync(file));
-  if (ignoreFile === undefined) return '';
+  if (ignoreFile === undefined) return { patterns: '', from: '' };
+  const from = path.basename(ignoreFile);
   try {
-    return (await fs.promises.readFile(ignoreFile, 'utf8')).replace(/^\uFEFF/, '');
+    return { patterns: (await fs.promises.readFile(ignoreFile, 'utf8')).replace(/^\uFEFF/, ''), from };
   } catch (error) {
-    throw unreadable(path.basename(ignoreFile), error);
+    throw unreadable(from, error);
   }
 }
 
