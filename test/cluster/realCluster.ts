@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-/** A real Kubernetes API server with a node. */
+/** A real Kubernetes API server, with a node unless told otherwise. */
 export interface RealCluster {
   /** As text. */
   kubeconfig: string;
@@ -19,8 +19,9 @@ const startTimeout = 120_000;
 /**
  * The cluster that KUBECONFIG names, else one that `$KUBE_LOCAL/start-cluster.sh` starts.
  * @param images archives to load into the node; a cluster of KUBECONFIG's has to have its images already
+ * @param options `node: false` where no pod has to run: such a cluster is up sooner
  */
-export async function startRealCluster(images: readonly string[] = []): Promise<RealCluster> {
+export async function startRealCluster(images: readonly string[] = [], options: { readonly node?: boolean } = {}): Promise<RealCluster> {
   const named = process.env['KUBECONFIG'];
   if (named) {
     if (!existsSync(named)) throw new Error(`KUBECONFIG names ${named}, which does not exist. Correct it, or unset it and set KUBE_LOCAL.`);
@@ -28,7 +29,7 @@ export async function startRealCluster(images: readonly string[] = []): Promise<
   }
   const folder = process.env['KUBE_LOCAL'];
   if (!folder) throw new Error('No cluster to test on. Set KUBECONFIG to the kubeconfig of one (kind will do), or KUBE_LOCAL to a folder with a start-cluster.sh.');
-  const child = spawn(join(folder, 'start-cluster.sh'), ['--node', '--die-with-parent', ...images.flatMap((image) => ['--image', image])], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(join(folder, 'start-cluster.sh'), [...(options.node === false ? [] : ['--node']), '--die-with-parent', ...images.flatMap((image) => ['--image', image])], { stdio: ['ignore', 'pipe', 'pipe'] });
   const complaints: string[] = [];
   createInterface({ input: child.stderr }).on('line', (line) => complaints.push(line));
   const kubeconfigFile = await firstLine(child, complaints);

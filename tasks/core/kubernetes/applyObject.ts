@@ -1,12 +1,18 @@
+import { isDeepStrictEqual } from 'node:util';
 import { UserError } from '../agent/userError';
-import type { KubernetesClient } from './client';
-import type { FieldPath } from './fieldOwnership';
-import type { KubernetesObject } from './objects';
+import { ApiError } from './apiError';
+import { withReplicas } from './autoscaling';
+import { describeRequest, settleMutation, type KubernetesClient } from './client';
+import { adoptedManagedFields, omitFields, othersFields, ownedFields, REPLICAS, subtractFields, withParents } from './fieldOwnership';
+import { LAST_APPLIED } from './lastApplied';
+import { referenceOf } from './objectReference';
+import type { JsonPatchOperation, KubernetesObject } from './objects';
+import { withProtocols } from './portProtocols';
 
 export interface ApplyOptions {
   /** Refuses to touch another object of the same name: the one that was read must still be there. */
   readonly uid?: string | undefined;
-  /** Refuses where anything changed since. */
+  /** Refuses (409) where anything changed since. */
   readonly resourceVersion?: string | undefined;
   /** Goes through admission and defaulting and changes nothing. */
   readonly dryRun?: boolean;
@@ -15,30 +21,133 @@ export interface ApplyOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface AdoptOptions {
+  /** Gives spec.replicas up, so that it stays as its autoscaler has set it when it is not applied: else it would fall to 1. */
+  readonly releaseReplicas?: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** The object was deleted, or deleted and created anew, since it was read. */
 export class ReplacedObjectError extends UserError {}
 
-export function applyObject<T extends KubernetesObject>(_client: KubernetesClient, _path: string, _config: KubernetesObject, _options: ApplyOptions = {}): Promise<T> {
-  throw new Error('soon');
+/**
+ * Applies a configuration on the server's side as field manager `release-guard`: creates the object, or makes it have
+ * these fields, and takes away those that we applied before and no longer name. Applying the same again changes nothing,
+ * so a lost answer is settled by sending it once more.
+ * @returns the object as it is then
+ * @throws ReplacedObjectError where `uid` is not the object's
+ */
+export async function applyObject<T extends KubernetesObject>(client: KubernetesClient, path: string, config: KubernetesObject, options: ApplyOptions = {}): Promise<T> {
+  const { uid, resourceVersion, dryRun = false, force = true, signal } = options;
+  const { managedFields: _, ...metadata } = config.metadata;
+  const body = { ...withProtocols(config), metadata: { ...metadata, ...(uid !== undefined && { uid }), ...(resourceVersion !== undefined && { resourceVersion }) } };
+  const send = (content: KubernetesObject, isDryRun: boolean): Promise<T> =>
+    client.patch<T>(path, 'apply', content, { query: { force, ...(isDryRun && { dryRun: 'All' }) }, signal }).catch((error: unknown) => {
+      throw refusal(error, path, uid);
+    });
+  const carriedOut = async (): Promise<T | undefined> => {
+    if (resourceVersion === undefined || dryRun) return undefined;
+    // Our own change has made the version a new one. If applying it now would change nothing, it has been carried out.
+    const now = await client.get<T>(path, { signal });
+    const { resourceVersion: __, ...unguarded } = body.metadata;
+    const then = now.metadata.resourceVersion === resourceVersion ? undefined : await send({ ...body, metadata: unguarded }, true);
+    return then && isSameContent(then, now) ? now : undefined;
+  };
+  return settleMutation(() => send(body, dryRun), carriedOut);
 }
 
-/** @returns the object as it is then; `live` itself where nothing had to be done */
-export function adoptClientSideApply<T extends KubernetesObject>(
-  _client: KubernetesClient,
-  _path: string,
-  _live: T,
-  _options: { readonly signal?: AbortSignal | undefined; readonly release?: readonly FieldPath[] } = {},
-): Promise<T> {
-  throw new Error('soon');
+function isSameContent(one: KubernetesObject, other: KubernetesObject): boolean {
+  const content = (object: KubernetesObject) => JSON.stringify({ ...object, metadata: { ...object.metadata, managedFields: [], resourceVersion: '' } });
+  return content(one) === content(other);
 }
 
-/** What an apply (with the adoption before it) would make of an object, asked from the server; nothing is changed. */
-export function previewApply<T extends KubernetesObject>(
-  _client: KubernetesClient,
-  _path: string,
-  _live: T | undefined,
-  _config: KubernetesObject,
-  _options: { readonly signal?: AbortSignal | undefined; readonly release?: readonly FieldPath[] } = {},
-): Promise<T> {
-  throw new Error('soon');
+/** The server words a wrong uid in three ways, and calls a configuration that its schema refuses an error of its own. */
+function refusal(error: unknown, path: string, uid: string | undefined): unknown {
+  if (!(error instanceof ApiError)) return error;
+  if (uid !== undefined && [409, 422].includes(error.status) && /metadata\.uid|uid mismatch|UID in precondition/.test(error.serverMessage)) return replaced(path);
+  if (error.status === 500 && /failed to (?:create|convert) .*typed|field not declared in schema/.test(error.serverMessage)) {
+    return new ApiError(422, 'Invalid', error.serverMessage, describeRequest('PATCH', path));
+  }
+  return error;
+}
+
+function replaced(path: string): ReplacedObjectError {
+  return new ReplacedObjectError(`Cannot ${describeRequest('PATCH', path)}: it was deleted, or deleted and created anew, since this task has read it`, 'Run the step again.');
+}
+
+/**
+ * Prepares an object for our apply: what kubectl's client-side apply, `kubectl rollout undo` or our own patches set
+ * before becomes ours, so that our apply removes what its configuration no longer names. Values do not change, and the
+ * object of an empty managedFields (older than 1.18) gets one.
+ * @returns the object as it is then; `live` itself where nothing had to be done
+ */
+export async function adoptClientSideApply<T extends KubernetesObject>(client: KubernetesClient, path: string, live: T, options: AdoptOptions = {}): Promise<T> {
+  const { releaseReplicas = false, signal } = options;
+  const release = releaseReplicas ? [REPLICAS] : [];
+  const { uid } = live.metadata;
+  for (let now = live; ; ) {
+    if (isUnmanaged(now)) {
+      const { apiVersion, kind, name } = referenceOf(await client.get<T>(path, { signal }));
+      now = await applyObject<T>(client, path, { apiVersion, kind, metadata: { name } }, { uid, signal });
+    }
+    const adopted = adoptedManagedFields(now, release);
+    if (!adopted) return now;
+    const patch: JsonPatchOperation[] = [
+      { op: 'test', path: '/metadata/resourceVersion', value: now.metadata.resourceVersion },
+      { op: 'replace', path: '/metadata/managedFields', value: adopted },
+    ];
+    try {
+      return await settleMutation(
+        () => client.patch<T>(path, 'json', patch, { signal }),
+        async () => {
+          const found = await client.get<T>(path, { signal });
+          return found.metadata.uid === uid && !adoptedManagedFields(found, release) ? found : undefined;
+        },
+      );
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) throw replaced(path);
+      // Somebody else has written meanwhile: a controller to the status, most likely.
+      if (!(error instanceof ApiError && [409, 422].includes(error.status))) throw error;
+      const found = await client.get<T>(path, { signal });
+      if (found.metadata.uid !== uid) throw replaced(path);
+      if (found.metadata.resourceVersion === now.metadata.resourceVersion) throw error;
+      now = found;
+    }
+  }
+}
+
+function isUnmanaged(object: KubernetesObject): boolean {
+  return (object.metadata.managedFields ?? []).length === 0 && object.metadata.annotations?.[LAST_APPLIED] !== undefined;
+}
+
+/**
+ * What adoption and apply together would make of an object, asked from the server; nothing is changed.
+ * @param live undefined where the object would be created
+ */
+export async function previewApply<T extends KubernetesObject>(client: KubernetesClient, path: string, live: T | undefined, config: KubernetesObject, options: AdoptOptions = {}): Promise<T> {
+  const { releaseReplicas = false, signal } = options;
+  const applied = await applyObject<T>(client, path, config, { dryRun: true, uid: live?.metadata.uid, signal });
+  const adopted = live && adoptedManagedFields(live, releaseReplicas ? [REPLICAS] : []);
+  if (!adopted) return applied;
+  // The dry run knew nothing of the adoption: what that would have had removed, a second one removes.
+  const ours = ownedFields({ ...live, metadata: { ...live.metadata, managedFields: adopted } });
+  const stale = subtractFields(subtractFields(ours, withParents(ownedFields(applied))), withParents(othersFields(adopted)));
+  const outcome = omitFields(applied, stale);
+  const patch = replacement(live, releaseReplicas ? withReplicas(outcome, live) : outcome);
+  return client.patch<T>(path, 'json', patch, { query: { dryRun: 'All' }, signal });
+}
+
+/** What makes one object's content the other's; their status and what the server keeps for itself apart. */
+function replacement(from: KubernetesObject, to: KubernetesObject): JsonPatchOperation[] {
+  const parts = (object: KubernetesObject): Map<string, unknown> => {
+    const { apiVersion: _, kind: __, metadata, ...content } = object as KubernetesObject & { status?: unknown };
+    const { status: ___, ...fields } = content;
+    const { labels, annotations, finalizers, ownerReferences } = metadata as KubernetesObject['metadata'] & { finalizers?: string[] };
+    const all = [...Object.entries(fields), ...Object.entries({ labels, annotations, finalizers, ownerReferences }).map(([name, value]) => [`metadata/${name}`, value] as const)];
+    return new Map(all.filter(([, value]) => value !== undefined));
+  };
+  const [before, after] = [parts(from), parts(to)];
+  const removed = [...before.keys()].filter((part) => !after.has(part)).map((part) => ({ op: 'remove' as const, path: `/${part}` }));
+  const changed = [...after].filter(([part, value]) => !isDeepStrictEqual(before.get(part), value)).map(([part, value]) => ({ op: 'add' as const, path: `/${part}`, value }));
+  return [...removed, ...changed];
 }

@@ -1,4 +1,5 @@
-import type { KubernetesClient } from './client';
+import { isForbidden } from './apiError';
+import { FIELD_MANAGER, type KubernetesClient } from './client';
 import type { ObjectReference } from './objectReference';
 import type { KubernetesObject } from './objects';
 
@@ -10,12 +11,59 @@ export interface Autoscaling {
   scales(reference: ObjectReference, live?: KubernetesObject): boolean;
 }
 
-/** @param set the objects of the release, whose own autoscalers count too */
-export function readAutoscaling(_client: KubernetesClient, _namespace: string, _set: readonly KubernetesObject[], _signal?: AbortSignal): Promise<Autoscaling> {
-  throw new Error('soon');
+/** A HorizontalPodAutoscaler, or what makes one, such as a ScaledObject of KEDA. */
+interface Autoscaler extends KubernetesObject {
+  readonly spec?: { readonly scaleTargetRef?: { readonly kind?: string; readonly name?: string } };
+}
+
+interface Replicated extends KubernetesObject {
+  readonly spec?: { readonly replicas?: number };
+}
+
+/**
+ * Reads which workloads of a namespace are scaled automatically.
+ * @param set the objects of the release, whose own autoscalers count too, before they are there
+ */
+export async function readAutoscaling(client: KubernetesClient, namespace: string, set: readonly KubernetesObject[], signal?: AbortSignal): Promise<Autoscaling> {
+  const path = `/apis/autoscaling/v1/namespaces/${encodeURIComponent(namespace)}/horizontalpodautoscalers`;
+  const listed = await client.list<Autoscaler>(path, { signal }).catch((error: unknown) => {
+    if (isForbidden(error)) return undefined;
+    throw error;
+  });
+  const own = (set as readonly Autoscaler[]).filter((object) => (object.metadata.namespace ?? namespace) === namespace);
+  const targets = new Set([...(listed?.items ?? []), ...own].flatMap(scaleTarget));
+  const certain = listed !== undefined;
+  return {
+    certain,
+    scales: (reference, live) => (reference.namespace ?? namespace) === namespace && (targets.has(targetKey(reference.kind, reference.name)) || (!certain && live !== undefined && isScaledByOthers(live))),
+  };
+}
+
+function scaleTarget({ spec }: Autoscaler): string[] {
+  const { kind = 'Deployment', name } = spec?.scaleTargetRef ?? {};
+  return name === undefined ? [] : [targetKey(kind, name)];
+}
+
+function targetKey(kind: string, name: string): string {
+  return `${kind}/${name}`;
+}
+
+/** Up to 1.21 the server keeps no record of who scales, so that this sees an autoscaler from 1.22 on only. */
+function isScaledByOthers(live: KubernetesObject): boolean {
+  const owners = (live.metadata.managedFields ?? []).filter(({ fieldsV1 }) => fieldsV1?.['f:spec']?.['f:replicas'] !== undefined);
+  return owners.some(({ manager = '' }) => manager !== FIELD_MANAGER && manager !== 'before-first-apply' && !/^kubectl\b/.test(manager));
 }
 
 /** The object without `spec.replicas`. */
-export function withoutReplicas<T extends KubernetesObject>(_config: T): T {
-  throw new Error('soon');
+export function withoutReplicas<T extends KubernetesObject>(config: T): T {
+  const { spec } = config as Replicated;
+  if (spec?.replicas === undefined) return config;
+  const { replicas: _, ...rest } = spec;
+  return { ...config, spec: rest };
+}
+
+/** The object with as many replicas as the other has. */
+export function withReplicas<T extends KubernetesObject>(object: T, other: KubernetesObject): T {
+  const replicas = (other as Replicated).spec?.replicas;
+  return replicas === undefined ? withoutReplicas(object) : { ...object, spec: { ...(object as Replicated).spec, replicas } };
 }

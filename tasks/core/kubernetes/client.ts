@@ -111,7 +111,7 @@ export class KubernetesClient {
         ...(options.body === undefined ? {} : { 'content-type': options.contentType ?? 'application/json' }),
         ...(await this.authorize(refresh)),
       },
-      body: options.body === undefined ? undefined : JSON.stringify(options.body),
+      body: options.body === undefined ? undefined : encode(options.body, options.contentType),
       signal: options.signal,
     });
     this.reached = true;
@@ -202,6 +202,16 @@ export async function settleMutation<T>(send: () => Promise<T>, applied: () => P
       if (attempt > 1) await systemClock.sleep(Math.min(2_500, 100 * 2 ** attempt) * (0.6 + 0.4 * Math.random()));
     }
   }
+}
+
+/**
+ * JSON is YAML but for a few characters, which the server’s YAML reader refuses (controls, a byte order
+ * mark) or takes for line breaks: these are written as escapes.
+ */
+function encode(body: unknown, contentType: string | undefined): string {
+  const json = JSON.stringify(body);
+  if (contentType !== PATCH_TYPES.apply) return json;
+  return json.replace(/[\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 function withQuery(path: string, query: Query = {}): string {

@@ -1,0 +1,4 @@
+import { applyContract } from '../contract/applyContract';
+import { startRealCluster } from './realCluster';
+
+applyContract('the real cluster', () => startRealCluster([], { node: false }));
