@@ -4,6 +4,8 @@ import { cp, mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { gunzipSync } from 'node:zlib';
+import { extract } from 'tar-stream';
 import WebSocket from 'ws';
 import { runJob, type RunJobOptions } from '../../rehearsal/agent/runJob';
 import type { Job, JobResult, RunResult, TaskStep } from '../../rehearsal/agent/job';
@@ -46,6 +48,18 @@ const COMPONENT = 'app.kubernetes.io/component=kaniko-build';
 export interface KanikoContractOptions {
   /** Only that a build is sent, pushed, run and cleaned away: for further kinds of a cluster. */
   readonly brief?: boolean;
+}
+
+interface StalledBuild {
+  options?: Partial<RunJobOptions>;
+  inputs?: Record<string, string>;
+  /** Of the context, in bytes. */
+  size?: number;
+  dockerfile?: string;
+  /** Of the step. */
+  env?: Record<string, string>;
+  /** Of the job. */
+  variables?: Job['variables'];
 }
 
 /** The behaviour of a build, run as the agent runs it, on whatever cluster `start` gives. */
@@ -95,7 +109,7 @@ export function kanikoContract(name: string, start: () => Promise<KanikoCluster>
         registryServiceConnection: 'registry',
         executorImage: cluster.executorImage,
         imageName: `${cluster.registry.fromPods}/shop/api`,
-        imageTag: `${++count}`,
+        tags: `${++count}`,
         timeout: '2m',
         ...inputs,
       },
@@ -122,20 +136,19 @@ export function kanikoContract(name: string, start: () => Promise<KanikoCluster>
       for (const deadline = Date.now() + 20_000; (await left('secrets')).length > 0; await delay(200)) assert.ok(Date.now() < deadline, 'a Secret was left behind');
     };
     const digestInRegistry = async (repository: string, tag: string): Promise<string | null> => {
-      const authorization = `Basic ${Buffer.from(`${REGISTRY_USER.name}:${REGISTRY_USER.password}`).toString('base64')}`;
-      const accept = 'application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json';
-      const answer = await fetch(`${cluster.registry.url}/v2/${repository}/manifests/${tag}`, { method: 'HEAD', headers: { authorization, accept } });
+      const answer = await fromRegistry(cluster, `${repository}/manifests/${tag}`, 'HEAD');
       return answer.ok ? answer.headers.get('docker-content-digest') : null;
     };
     const isExecutor = (tag: string) => (words: readonly string[]) => words.some((word) => word === `--destination=${cluster.registry.fromPods}/shop/api:${tag}`);
     const isTask = (words: readonly string[]) => words.some((word) => /KanikoBuild\/main\.js$/.test(word));
 
     /** Runs a build whose executor stands still as soon as it has started, and whose context is larger than what fits between. */
-    const stalledBuild = async ({ options = {}, inputs = {}, size = 64 * MEBIBYTE }: { options?: Partial<RunJobOptions>; inputs?: Record<string, string>; size?: number } = {}) => {
-      const name = await context({ Dockerfile: 'FROM scratch\nCOPY noise /noise\n' });
+    const stalledBuild = async ({ options = {}, inputs = {}, size = 64 * MEBIBYTE, dockerfile = 'FROM scratch\nCOPY noise /noise\n', env, variables = [] }: StalledBuild = {}) => {
+      const name = await context({ Dockerfile: dockerfile });
       await writeNoise(path.join(folder, name, 'noise'), size);
       const tag = `stalled-${count}`;
-      const result = run([step({ context: name, dockerfile: `${name}/Dockerfile`, imageTag: tag, ...inputs })], options);
+      const asked = { ...step({ context: name, dockerfile: `${name}/Dockerfile`, tags: tag, ...inputs }), ...(env ? { env } : {}) };
+      const result = run([asked], options, { variables: [{ name: 'Build.BuildId', value: '17' }, ...variables] });
       const executor = await processWith(isExecutor(tag));
       process.kill(executor, 'SIGSTOP');
       return { result, executor, tag, task: await processWith(isTask) };
@@ -144,11 +157,11 @@ export function kanikoContract(name: string, start: () => Promise<KanikoCluster>
     it('builds the sample, pushes it, and tells the digest that the registry has', async () => {
       const { base, registry } = cluster;
       if (base.context !== undefined) {
-        const built = await run([step({ context: base.context, dockerfile: path.join(base.context, 'Dockerfile'), imageName: base.image.replace(/:[^:/]+$/, ''), imageTag: base.image.replace(/^.*:/, '') })]);
+        const built = await run([step({ context: base.context, dockerfile: path.join(base.context, 'Dockerfile'), imageName: base.image.replace(/:[^:/]+$/, ''), tags: base.image.replace(/^.*:/, '') })]);
         assert.equal(built.result, 'Succeeded', logOf(built));
       }
       await cp(path.join(ROOT, 'samples/python-service'), path.join(folder, 'python-service'), { recursive: true });
-      const result = await run([step({ context: 'python-service', dockerfile: 'python-service/Dockerfile', imageName: `${registry.fromPods}/shop/address-service`, imageTag: '1.1.0', buildArgs: `VERSION=1.1.0\nBASE_IMAGE=${base.image}` })]);
+      const result = await run([step({ context: 'python-service', dockerfile: 'python-service/Dockerfile', imageName: `${registry.fromPods}/shop/address-service`, tags: '1.1.0', buildArgs: `VERSION=1.1.0\nBASE_IMAGE=${base.image}` })]);
       assert.equal(result.result, 'Succeeded', logOf(result));
       const { outputVariables } = runOf(result);
       const digest = outputVariables['digest'] ?? '';
@@ -182,9 +195,117 @@ export function kanikoContract(name: string, start: () => Promise<KanikoCluster>
       assert.ok(!logOf(result).includes(auth));
     });
 
+    it('pushes several names with the run’s own tags and labels, and tells all of it', async () => {
+      const { registry } = cluster;
+      const name = await context({ Dockerfile: 'FROM scratch\nCOPY a /a\n', a: 'a' });
+      const names = ['shop/several', 'mirror/several'].map((repository) => `${registry.fromPods}/${repository}`);
+      const variables = { 'Build.BuildId': '17', 'Build.SourceBranch': 'refs/heads/feature/x', 'Build.SourceVersion': 'abc123', 'Build.Repository.Uri': 'https://user:token@git.example/shop', 'Build.BuildNumber': '2026.1' };
+      const result = await run([step({ context: name, dockerfile: `${name}/Dockerfile`, imageName: names.join('\n'), tags: '' })], {}, {
+        variables: Object.entries(variables).map(([variable, value]) => ({ name: variable, value })),
+      });
+      assert.equal(result.result, 'Succeeded', logOf(result));
+      const { digest = '', image, tags, size, durationSeconds, images } = runOf(result).outputVariables;
+      for (const tag of ['17', 'feature-x', 'abc123']) for (const repository of ['shop/several', 'mirror/several']) assert.equal(await digestInRegistry(repository, tag), digest);
+      assert.equal(image, `${names[0]}@${digest}`);
+      assert.equal(tags, names.flatMap((each) => ['17', 'feature-x', 'abc123'].map((tag) => `${each}:${tag}`)).join(','));
+      assert.ok(Number(size) > 100, size);
+      assert.ok(Number(durationSeconds) > 0, durationSeconds);
+      assert.deepEqual(JSON.parse(images ?? ''), [{ name: names[0], image, digest, tags: tags?.split(','), size: Number(size), durationSeconds: Number(durationSeconds) }]);
+      const labels = (await configOf(cluster, 'shop/several', '17')).config.Labels ?? {};
+      const label = (key: string) => labels[`org.opencontainers.image.${key}`];
+      assert.deepEqual([label('source'), label('revision'), label('version')], ['https://git.example/shop', 'abc123', '2026.1']);
+      assert.match(label('created') ?? '', /^\d{4}-\d\d-\d\dT/);
+      assert.doesNotMatch(JSON.stringify(labels), /token/);
+    });
+
+    it('builds several images side by side, each in a pod of its own', async () => {
+      const { registry } = cluster;
+      const name = await context({ 'api/Dockerfile': 'FROM scratch\nARG V\nLABEL v=$V\nCOPY a /a\n', 'api/a': 'a', 'web/Dockerfile': 'FROM scratch AS one\nCOPY b /b\nFROM scratch\nCOPY b /c\n', 'web/b': 'b' });
+      const images = ['api', 'web'].map((each) => ({ imageName: `${registry.fromPods}/list/${each}`, context: `${name}/${each}`, dockerfile: `${name}/${each}/Dockerfile` }));
+      const [api, web] = images;
+      const result = await run([step({ imageName: '', tags: 'list', images: JSON.stringify([{ ...api, buildArgs: { V: 1.5 } }, { ...web, target: 'one', tags: ['other'] }]) })]);
+      assert.equal(result.result, 'Succeeded', logOf(result));
+      const { outputVariables } = runOf(result);
+      const told = JSON.parse(outputVariables['images'] ?? '') as { digest: string }[];
+      assert.deepEqual(told.map(({ digest }) => digest), [await digestInRegistry('list/api', 'list'), await digestInRegistry('list/web', 'other')]);
+      assert.equal(outputVariables['digest'], told[0]?.digest);
+      assert.equal((await configOf(cluster, 'list/api', 'list')).config.Labels?.['v'], '1.5');
+      assert.match(logOf(result), new RegExp(`\\[${registry.fromPods}/list/web:other\\] .*COPY b /b`));
+      await assertNothingLeft();
+    });
+
+    it('tells nothing of several images where one of them fails', async () => {
+      const name = await context({ Dockerfile: 'FROM scratch\nCOPY a /a\n', 'Wrong.Dockerfile': 'FROM scratch\nWAT\n', a: 'a' });
+      const entry = { imageName: `${cluster.registry.fromPods}/list/half`, context: name };
+      const result = await run([step({ imageName: '', images: JSON.stringify([{ ...entry, dockerfile: `${name}/Dockerfile` }, { ...entry, tags: 'wrong', dockerfile: `${name}/Wrong.Dockerfile` }]) })]);
+      const { issues, outputVariables } = runOf(result);
+      assert.match(issues.map(({ message }) => message).join('\n'), /^The image \S+half:wrong could not be built: .*unknown instruction: WAT.*$/);
+      assert.deepEqual(outputVariables, {});
+      await assertNothingLeft();
+    });
+
+    it('joins the images of several platforms by an index', async () => {
+      const name = await context({ Dockerfile: 'FROM scratch\nCOPY a /a\n', a: 'a' });
+      const architecture = process.arch === 'x64' ? 'amd64' : process.arch;
+      const result = await run([step({ context: name, dockerfile: `${name}/Dockerfile`, imageName: `${cluster.registry.fromPods}/shop/platforms`, tags: '1\nlatest', platforms: `linux/${architecture}, linux/${architecture}/v2` })]);
+      assert.equal(result.result, 'Succeeded', logOf(result));
+      const digest = runOf(result).outputVariables['digest'];
+      assert.deepEqual([await digestInRegistry('shop/platforms', '1'), await digestInRegistry('shop/platforms', 'latest')], [digest, digest]);
+      const index = await manifestOf<{ manifests: { digest: string; platform: object }[] }>(cluster, 'shop/platforms', 'latest');
+      assert.deepEqual(index.manifests.map(({ platform }) => platform), [{ os: 'linux', architecture }, { os: 'linux', architecture, variant: 'v2' }]);
+      assert.deepEqual(index.manifests.map((part) => part.digest), [await digestInRegistry('shop/platforms', `1-${architecture}`), await digestInRegistry('shop/platforms', `1-${architecture}-v2`)]);
+    });
+
+    it('sends a Dockerfile from outside the context, which COPY . does not see', async () => {
+      const name = await context({ 'app/a': 'a', 'docker/Dockerfile': 'FROM scratch\nCOPY . /\n' });
+      const result = await run([step({ context: `${name}/app`, dockerfile: `${name}/docker/Dockerfile`, tags: 'outside' })]);
+      assert.equal(result.result, 'Succeeded', logOf(result));
+      assert.deepEqual(await filesOf(cluster, 'shop/api', 'outside'), ['a']);
+    });
+
+    it('leaves a context that is an address to the executor', async () => {
+      const result = await run([step({ context: 'https://127.0.0.1:1/context.tar.gz' })]);
+      assert.match(runOf(result).issues.map(({ message }) => message).join('\n'), /could not be built: error resolving source context: .*https:/, logOf(result));
+      await assertNothingLeft();
+    });
+
+    it('keeps secrets out of the pod, the events and the log, and gives the pod what else is asked for', async () => {
+      const secrets = { token: 'arg s3cret/+', npm: 'mount-s3cret' };
+      const forms = Object.values(secrets).flatMap((secret) => [secret, Buffer.from(secret).toString('base64'), encodeURIComponent(secret)]);
+      const { result, executor, tag } = await stalledBuild({
+        size: MEBIBYTE,
+        dockerfile: 'FROM scratch\nARG TOKEN\nLABEL token=$TOKEN\nCOPY noise /noise\n',
+        inputs: {
+          secretBuildArgs: 'TOKEN=$(token)',
+          secrets: 'npm',
+          resources: 'requests: { cpu: 1m }',
+          podLabels: 'team=shop',
+          podAnnotations: 'note=a build',
+          nodeSelector: `kubernetes.io/arch=${process.arch === 'x64' ? 'amd64' : process.arch}`,
+          podOverrides: 'spec: { hostAliases: [{ ip: 127.0.0.1, hostnames: [alias.example] }] }',
+        },
+        env: { npm: '$(npm)' },
+        variables: [...Object.entries(secrets).map(([variable, value]) => ({ name: variable, value, secret: true })), { name: 'System.Debug', value: 'true' }],
+      });
+      const { items: pods } = await client.list<KubernetesObject & { spec: { hostAliases?: unknown; containers: { resources?: unknown }[] } }>(resourcePath('pods', { namespace }), { query: { labelSelector: COMPONENT } });
+      const { items: events } = await client.list(resourcePath('events', { namespace }));
+      process.kill(executor, 'SIGCONT');
+      const end = await result;
+      assert.equal(end.result, 'Succeeded', logOf(end));
+      assert.equal(pods.length, 1);
+      for (const form of forms) for (const text of [JSON.stringify(pods), JSON.stringify(events), logOf(end)]) assert.ok(!text.includes(form), `found ${form}`);
+      const [pod] = pods;
+      assert.deepEqual([pod?.metadata.labels?.['team'], pod?.metadata.annotations?.['note']], ['shop', 'a build']);
+      assert.deepEqual(pod?.spec.hostAliases, [{ ip: '127.0.0.1', hostnames: ['alias.example'] }]);
+      assert.deepEqual(pod?.spec.containers[0]?.resources, { requests: { cpu: '1m' } });
+      // The Dockerfile itself writes this one into the image, which shows that it came.
+      assert.equal((await configOf(cluster, 'shop/api', tag)).config.Labels?.['token'], secrets.token);
+      await assertNothingLeft();
+    });
+
     it('hands build arguments over unchanged, dollars and all', async () => {
       const name = await context({ Dockerfile: 'FROM scratch\nARG TEXT\nLABEL text=$TEXT\nCOPY a /a\n', a: 'a' });
-      const result = await run([step({ context: name, dockerfile: `${name}/Dockerfile`, imageTag: 'arguments', buildArgs: 'TEXT=a$$b (HOME) 1,2=3' })]);
+      const result = await run([step({ context: name, dockerfile: `${name}/Dockerfile`, tags: 'arguments', buildArgs: 'TEXT=a$$b (HOME) 1,2=3' })]);
       assert.equal(result.result, 'Succeeded', logOf(result));
       assert.equal((await configOf(cluster, 'shop/api', 'arguments')).config.Labels?.['text'], 'a$$b (HOME) 1,2=3');
     });
@@ -335,13 +456,36 @@ interface ImageConfigFile {
   config: { Labels?: Record<string, string> };
 }
 
-async function configOf({ registry }: KanikoCluster, repository: string, tag: string): Promise<ImageConfigFile> {
-  const headers = {
-    authorization: `Basic ${Buffer.from(`${REGISTRY_USER.name}:${REGISTRY_USER.password}`).toString('base64')}`,
-    accept: 'application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json',
-  };
-  const manifest = (await (await fetch(`${registry.url}/v2/${repository}/manifests/${tag}`, { headers })).json()) as { config: { digest: string } };
-  return (await (await fetch(`${registry.url}/v2/${repository}/blobs/${manifest.config.digest}`, { headers })).json()) as ImageConfigFile;
+const ACCEPTED = ['oci.image.manifest.v1', 'docker.distribution.manifest.v2', 'oci.image.index.v1', 'docker.distribution.manifest.list.v2'].map((type) => `application/vnd.${type}+json`).join(', ');
+
+function fromRegistry({ registry }: KanikoCluster, address: string, method = 'GET'): Promise<Response> {
+  const authorization = `Basic ${Buffer.from(`${REGISTRY_USER.name}:${REGISTRY_USER.password}`).toString('base64')}`;
+  return fetch(`${registry.url}/v2/${address}`, { method, headers: { authorization, accept: ACCEPTED } });
+}
+
+async function manifestOf<T>(cluster: KanikoCluster, repository: string, tag: string): Promise<T> {
+  return (await (await fromRegistry(cluster, `${repository}/manifests/${tag}`)).json()) as T;
+}
+
+async function configOf(cluster: KanikoCluster, repository: string, tag: string): Promise<ImageConfigFile> {
+  const manifest = await manifestOf<{ config: { digest: string } }>(cluster, repository, tag);
+  return (await (await fromRegistry(cluster, `${repository}/blobs/${manifest.config.digest}`)).json()) as ImageConfigFile;
+}
+
+/** The files of all layers. */
+async function filesOf(cluster: KanikoCluster, repository: string, tag: string): Promise<string[]> {
+  const { layers } = await manifestOf<{ layers: { digest: string }[] }>(cluster, repository, tag);
+  const names: string[] = [];
+  for (const { digest } of layers) {
+    const blob = await (await fromRegistry(cluster, `${repository}/blobs/${digest}`)).arrayBuffer();
+    const reader = extract();
+    reader.end(gunzipSync(Buffer.from(blob)));
+    for await (const entry of reader) {
+      if (entry.header.type === 'file') names.push(entry.header.name.replace(/^\.?\//, ''));
+      entry.resume();
+    }
+  }
+  return names;
 }
 
 /** What the image answers when a Deployment runs it. */
