@@ -206,7 +206,7 @@ function defaultJob({ metadata, spec }: Job): void {
   spec.parallelism ??= 1;
   spec.backoffLimit ??= 6;
   const { labels } = spec.template?.metadata ?? {};
-  if (labels && !metadata.labels) metadata.labels = { ...labels };
+  if (labels && !metadata.labels) metadata.labels = labels;
   defaultTemplate(spec);
 }
 

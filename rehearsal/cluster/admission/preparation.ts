@@ -77,7 +77,10 @@ function prepareJob(job: Job): void {
   if (job.spec.manualSelector || !job.spec.template) return;
   const own = { 'controller-uid': job.metadata.uid, 'job-name': job.metadata.name };
   const { template } = job.spec;
-  template.metadata = { ...template.metadata, labels: { ...own, ...template.metadata?.labels } };
+  const labels = { ...own, ...template.metadata?.labels };
+  // A Job without labels of its own shows its pods', these included.
+  if (job.metadata.labels === template.metadata?.labels) job.metadata.labels = { ...labels };
+  template.metadata = { ...template.metadata, labels };
   job.spec.selector = { ...job.spec.selector, matchLabels: { ...job.spec.selector?.matchLabels, 'controller-uid': job.metadata.uid } };
 }
 
