@@ -98,10 +98,16 @@ export function applied(live: KubernetesObject | undefined, config: UntrustedObj
 
 /** The applied fields on top of what makes the object this one. */
 function assembled(live: KubernetesObject | undefined, config: UntrustedObject, after: JsonMap): KubernetesObject {
-  const { metadata: own, ...rest } = after;
-  const kept = Object.entries({ ...live?.metadata, ...config.metadata }).filter(([field]) => identity.includes(field));
+  const { metadata, ...rest } = after;
+  const own = isMap(metadata) ? metadata : {};
+  const all: Record<string, unknown> = { ...live?.metadata, ...config.metadata };
+  // Fields keep the places that they had.
+  const fields = [...new Set([...Object.keys(all), ...Object.keys(own)])].flatMap((field) => {
+    const from: Record<string, unknown> = identity.includes(field) ? all : own;
+    return field in from ? [[field, from[field]] as const] : [];
+  });
   const { apiVersion, kind } = live ?? config;
-  return { apiVersion, kind, ...rest, metadata: { ...(isMap(own) ? own : {}), ...Object.fromEntries(kept) } } as unknown as KubernetesObject;
+  return { apiVersion, kind, metadata: Object.fromEntries(fields), ...rest } as unknown as KubernetesObject;
 }
 
 /**
@@ -162,9 +168,9 @@ function withFields(claim: Claim, fields: FieldSet): Claim {
 }
 
 function applyConflict(conflicts: readonly { claim: Claim; fields: FieldSet }[]): ApiError {
-  const who = ({ manager, operation, apiVersion, time }: Claim): string => {
+  const who = ({ manager, operation, apiVersion }: Claim): string => {
     const quoted = JSON.stringify(manager);
-    return operation === 'Apply' ? quoted : `${quoted} using ${apiVersion}${time ? '' : ''}`;
+    return operation === 'Apply' ? quoted : `${quoted} using ${apiVersion}`;
   };
   const causes = conflicts
     .flatMap(({ claim, fields }) => pathsOf(fields).map((path) => ({ claimant: who(claim), field: formatPath(path) })))

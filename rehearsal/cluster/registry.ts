@@ -81,12 +81,13 @@ export class Registry {
       throw invalid(type, '', [{ reason: 'FieldValueRequired', field: 'metadata.name', message: 'Required value: name or generateName is required' }]);
     }
     admitCreation(this.store, type, object);
-    object['spec'] ??= type.kind === 'Pod' || type.generations || type.group === 'batch' ? {} : undefined;
+    object['spec'] ??= type.kind === 'Pod' || type.group === 'batch' || (type.generations && !type.custom && type.group !== 'admissionregistration.k8s.io') ? {} : undefined;
     if (object['spec'] === undefined) delete object['spec'];
     fillIn(type, object);
     // Nobody owns what admission and the server's own allocation add: they come after.
     const managed = options.managedFields ?? managedFieldsAfterUpdate(undefined, object, options.manager, fieldSchemaOfType(type));
     prepareCreation(object, this.allocator);
+    sortFields(object);
     const problems = problemsOf(object);
     if (problems.length > 0) throw invalid(type, object.metadata.name, problems);
     object['status'] ??= initialStatus(object);
@@ -118,6 +119,7 @@ export class Registry {
     if (scope === 'object') {
       fillIn(type, next);
       prepareUpdate(next, current, this.allocator);
+      sortFields(next);
       const problems = problemsOf(next, current);
       if (problems.length > 0) throw invalid(type, name, problems);
     }
@@ -203,6 +205,30 @@ export const customResourceCleanup = 'customresourcecleanup.apiextensions.k8s.io
 function fillIn({ custom }: ResourceType, object: KubernetesObject): void {
   if (custom) pruneCustomResource(object, custom.openApi);
   else applyDefaults(object);
+}
+
+/** Gives an object's fields an order of their own, whoever sent them and how, so that two states of it can be compared line by line. */
+function sortFields(object: KubernetesObject): void {
+  for (const [field, value] of Object.entries(ordered(object))) {
+    Reflect.deleteProperty(object, field);
+    object[field] = value;
+  }
+}
+
+const firstFields = ['apiVersion', 'kind', 'metadata'];
+
+function ordered(map: object): Record<string, unknown> {
+  const rank = (field: string): number => {
+    const place = firstFields.indexOf(field);
+    return place < 0 ? firstFields.length : place;
+  };
+  const entries = Object.entries(map as Record<string, unknown>).sort(([a], [b]) => rank(a) - rank(b) || (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([field, value]) => [field, field === 'managedFields' ? value : orderedValue(value)]));
+}
+
+function orderedValue(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(orderedValue);
+  return typeof value === 'object' && value !== null ? ordered(value) : value;
 }
 
 /** What stays of a proposal: identity is fixed, and a write to the object leaves its status alone, and the reverse. */

@@ -3,8 +3,8 @@ import type { DaemonSet, Job, KubernetesObject, Namespace, Pod, Service } from '
 
 /** Gives out what the server gives each Service of its own. */
 export interface Allocator {
-  clusterIp(): string;
-  nodePort(): number;
+  clusterIp: () => string;
+  nodePort: () => number;
 }
 
 /** What admission and the API server itself write into a new object, beyond defaults. */
@@ -57,6 +57,14 @@ function prepareService({ spec }: Service, { clusterIp, nodePort }: Allocator): 
   if (spec.type === 'NodePort' || spec.type === 'LoadBalancer') for (const port of spec.ports ?? []) port.nodePort ??= nodePort();
 }
 
+/** What only a Service that is reached from outside has. */
+function dropPublished(spec: Service['spec']): void {
+  for (const port of spec.ports ?? []) delete port.nodePort;
+  const fields = spec as Record<string, unknown>;
+  delete fields['externalTrafficPolicy'];
+  delete fields['healthCheckNodePort'];
+}
+
 /** What was given out before stays, where the client does not name it. */
 function keepAllocated({ spec }: Service, { spec: before }: Service): void {
   if (!spec || spec.type === 'ExternalName') return;
@@ -64,7 +72,10 @@ function keepAllocated({ spec }: Service, { spec: before }: Service): void {
     spec.clusterIP = before.clusterIP;
     spec.clusterIPs ??= [before.clusterIP];
   }
-  if (spec.type === 'ClusterIP') return;
+  if (spec.type === 'ClusterIP') {
+    if (before.type !== 'ClusterIP') dropPublished(spec);
+    return;
+  }
   for (const port of spec.ports ?? []) {
     const known = before.ports?.find((candidate) => candidate.port === port.port && candidate.protocol === port.protocol)?.nodePort;
     if (known !== undefined) port.nodePort ??= known;

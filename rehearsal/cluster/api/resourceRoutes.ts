@@ -292,7 +292,7 @@ function parseConfig(body: string): UntrustedObject {
     const found = Array.isArray(value) ? 'array' : typeof value;
     throw badRequest(`error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal ${found} into Go value of type map[string]interface {}`);
   }
-  return value as unknown as UntrustedObject;
+  return value;
 }
 
 /** What is wrong with a parameter of the query. */

@@ -21,8 +21,8 @@ export interface FieldSchema {
   entries?: true;
   /** There even where nobody wrote it: the API's own types always hold it. */
   always?: true;
-  /** Values that must be strings. */
-  type?: 'string';
+  /** What a scalar must be. */
+  type?: 'string' | 'number';
 }
 
 const stringMap: FieldSchema = { entries: true, items: { type: 'string' } };
@@ -67,12 +67,14 @@ const jobSpec: FieldSchema = { always: true, fields: { selector, template } };
 const workload: FieldSchema = {
   fields: {
     metadata,
-    spec: { always: true, fields: { selector, template, strategy: { always: true }, updateStrategy: { always: true } } },
+    spec: { always: true, fields: { replicas: { type: 'number' }, selector, template, strategy: { always: true }, updateStrategy: { always: true } } },
     status: { always: true, fields: { conditions } },
   },
 };
 const plain: FieldSchema = { fields: { metadata, spec: { always: true }, status: { always: true } } };
 const dataOnly: FieldSchema = { fields: { metadata, data: stringMap, binaryData: stringMap, stringData: stringMap } };
+
+const webhooks: FieldSchema = { fields: { metadata, webhooks: keyed('name', { fields: { namespaceSelector: selector, objectSelector: selector, clientConfig: { always: true } } }) } };
 
 const schemas: Record<string, FieldSchema> = {
   ConfigMap: dataOnly,
@@ -84,6 +86,7 @@ const schemas: Record<string, FieldSchema> = {
   Ingress: { fields: { metadata, spec: { always: true }, status: { always: true, fields: { loadBalancer: { always: true } } } } },
   Job: { fields: { metadata, spec: jobSpec, status: { always: true, fields: { conditions } } } },
   LimitRange: plain,
+  MutatingWebhookConfiguration: webhooks,
   Namespace: { fields: { metadata, spec: { always: true }, status: { always: true, fields: { conditions } } } },
   NetworkPolicy: { fields: { metadata, spec: { always: true, fields: { podSelector: selector } } } },
   Node: {
@@ -106,6 +109,7 @@ const schemas: Record<string, FieldSchema> = {
   },
   ServiceAccount: { fields: { metadata, secrets: { keys: ['name'] } } },
   StatefulSet: workload,
+  ValidatingWebhookConfiguration: webhooks,
 };
 
 /** The rules of a built-in kind; those of metadata, spec and status alone for kinds without lists of their own. */

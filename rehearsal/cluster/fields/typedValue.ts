@@ -137,6 +137,7 @@ export function withoutFields(value: Json, fields: FieldSet, schema: FieldSchema
 
 /** Why a configuration cannot be applied, in the API server's words: items without their keys, or twice; values that are no strings. */
 export function typeErrors(value: Json, schema: FieldSchema, path = ''): string[] {
+  if (schema.type === 'number') return typeof value === 'number' || value === null ? [] : [`${path}: expected numeric (int or float), got *value.valueUnstructured`];
   if (schema.type === 'string') return typeof value === 'string' || value === null ? [] : [`${path}: expected string, got &value.valueUnstructured{Value:${goValue(value)}}`];
   if (Array.isArray(value)) {
     const { keys, keyDefaults, items = any } = schema;
