@@ -12,11 +12,11 @@ export const deploy: Benchmark = {
     try {
       const pairs = quick ? 7 : 15;
       const success = await measureSuccess(setting, pairs);
-      const apply = setting.hasInput('manifests') ? { apply20VsKubectl: await measureApply(setting, pairs) } : {};
+      const apply = await measureApply(setting, pairs);
       const rollback = await measureRollback(setting, pairs);
       const traffic = await measureTraffic(setting);
       return {
-        comparisons: { successVsKubectl: success.comparison, ...apply, rollbackVsKubectlUndo: rollback },
+        comparisons: { successVsKubectl: success.comparison, apply20VsKubectl: apply, rollbackVsKubectlUndo: rollback },
         metrics: { ...success.metrics, ...traffic.metrics },
         notes: traffic.notes,
       };

@@ -38,7 +38,7 @@ export class ObservedObjects<T extends ObservedObject> {
 
   /** Resolves with the time (`performance.now()`) at which the event arrived that made it so, or now where it is so. */
   until(what: string, holds: (objects: readonly T[]) => boolean, signal: AbortSignal, timeoutMs = 120_000): Promise<number> {
-    return new Promise((resolve, reject) => {
+    const seen = new Promise<number>((resolve, reject) => {
       const end = (): void => {
         clearTimeout(timer);
         this.listeners.delete(look);
@@ -61,6 +61,9 @@ export class ObservedObjects<T extends ObservedObject> {
       this.listeners.add(look);
       look();
     });
+    // Whoever asked may fail for another reason before it looks at this.
+    seen.catch(() => undefined);
+    return seen;
   }
 
   async close(): Promise<void> {

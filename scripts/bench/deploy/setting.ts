@@ -57,10 +57,6 @@ export class DeploySetting {
     return this.guard.folder;
   }
 
-  hasInput(name: string): boolean {
-    return this.guard.task.manifest.inputs?.some((input) => input.name === name) ?? false;
-  }
-
   /** A reference that its registry does not know, another one each time. */
   missingImage(): string {
     this.missing += 1;
@@ -98,8 +94,8 @@ export class DeploySetting {
     if (code !== 0) throw new Error(`kubectl apply ended with ${code}.`);
   }
 
-  /** Runs the task's main process. */
-  async deploy({ namespace, inputs, kubeconfig = this.kubeconfig }: GuardRun): Promise<GuardEnd> {
+  /** Runs the task's main process. @throws where it ends otherwise than expected */
+  async deploy({ namespace, inputs, kubeconfig = this.kubeconfig }: GuardRun, outcome: 'deployed' | 'rolledBack' = 'deployed'): Promise<GuardEnd> {
     const connection: ServiceConnection = {
       id: guidOf('cluster'),
       name: 'cluster',
@@ -111,6 +107,7 @@ export class DeploySetting {
     };
     const call = { inputs: { kubernetesServiceConnection: connection.name, namespace, ...inputs }, connections: [connection], signal: this.signal };
     const main = await this.guard.run(call);
+    if (main.outputs['outcome'] !== outcome) throw new Error(`The task did not end as ${outcome}:\n${main.output}`);
     const finish = async (): Promise<void> => {
       const end = await this.guard.run({ ...call, phase: 'post', taskVariables: main.taskVariables });
       if (end.result !== 'Succeeded') throw new Error(`The post-job process ended as ${end.result}: ${end.output}`);

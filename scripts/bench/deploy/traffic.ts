@@ -24,7 +24,6 @@ export async function measureTraffic(setting: DeploySetting): Promise<{ metrics:
       proxy.reset();
       const end = await setting.deploy({ namespace, inputs: { workload: 'deployment/web', image, historyLimit: '2' }, kubeconfig: proxy.kubeconfig });
       const { traffic } = proxy;
-      if (end.result !== 'Succeeded') throw new Error(`The deploy of ${image} ended as ${end.result}: ${end.output}`);
       await end.finish();
       return traffic;
     };
