@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { hostEnvironment } from '../../rehearsal/agent/hostEnvironment';
@@ -35,6 +35,7 @@ export class TaskStep {
     readonly task: InstalledTask,
     /** Agent.TempDirectory and the like lie here. */
     readonly folder: string,
+    private readonly sources: string,
     private readonly standard: readonly Variable[],
   ) {}
 
@@ -44,8 +45,10 @@ export class TaskStep {
     if (!task) throw new Error(`The task ${reference} is not built.`);
     const workspace = await mkdtemp(join(tmpdir(), 'release-guard-bench-'));
     const job: Job = { name: 'bench', hostType: 'build', variables: [], connections: [], steps: [] };
-    const standard = standardVariables(job, await createJobDirectories(workspace, join(workspace, '_work', '1', 's')));
-    return new TaskStep(task, workspace, standard);
+    const sources = join(workspace, '_work', '1', 's');
+    await mkdir(sources, { recursive: true });
+    const standard = standardVariables(job, await createJobDirectories(workspace, sources));
+    return new TaskStep(task, workspace, sources, standard);
   }
 
   /** Each main process is one of a run of its own. */
@@ -65,11 +68,11 @@ export class TaskStep {
       variables: variables.list(),
       jobStatus: 'Succeeded',
       prependedPaths: [],
-      inputs: evaluateInputs(manifest, inputs, variables, host, this.folder),
+      inputs: evaluateInputs(manifest, inputs, variables, host, this.sources),
       connections: connectionsOf(manifest, inputs, connections),
       taskVariables,
     });
-    const end = await measure({ file: process.execPath, args: [join(directory, handler.target)], env, cwd: this.folder, signal: call.signal });
+    const end = await measure({ file: process.execPath, args: [join(directory, handler.target)], env, cwd: this.sources, signal: call.signal });
     const commands = end.output.split(/\r?\n/).map((line) => parseLoggingCommand(line)).filter((command) => command !== undefined);
     return {
       ...end,
