@@ -20,7 +20,13 @@ export interface ClusterInputs {
   readonly namespace: string | undefined;
 }
 
+/** What is to be done. */
+export type Action = { readonly kind: 'build'; readonly inputs: KanikoInputs } | { readonly kind: 'sweep'; readonly inputs: ClusterInputs & { readonly ageMs: number } };
+
 export interface KanikoInputs extends ClusterInputs {
+  readonly mode: 'pod' | 'local';
+  /** On the agent, for the mode `local`. */
+  readonly executorPath: string;
   readonly images: readonly ImageRequest[];
   readonly maxParallel: number;
   readonly logins: readonly RegistryLogin[];
@@ -34,6 +40,13 @@ export interface KanikoInputs extends ClusterInputs {
 }
 
 /** Reads and checks all inputs; nothing has been created when it throws. */
+export function readAction(agent: Agent): Action {
+  const inputs = new TaskInputs(agent, manifest);
+  if (inputs.oneOf('action', ['build', 'sweep']) === 'build') return { kind: 'build', inputs: readInputs(agent) };
+  return { kind: 'sweep', inputs: { ...readClusterInputs(inputs), ageMs: inputs.milliseconds('sweepAge') } };
+}
+
+/** The inputs of a build. */
 export function readInputs(agent: Agent): KanikoInputs {
   const inputs = new TaskInputs(agent, manifest);
   // First of all: whatever an error quotes later is masked by then.
@@ -41,6 +54,8 @@ export function readInputs(agent: Agent): KanikoInputs {
   const logins = readLogins(inputs, agent);
   return {
     ...readClusterInputs(inputs),
+    mode: inputs.oneOf('mode', ['pod', 'local']),
+    executorPath: inputs.required('executorPath'),
     images: readImages(inputs, agent, logins[0]?.host),
     maxParallel: inputs.integer('maxParallel', { min: 1, max: 50 }),
     logins,

@@ -11,33 +11,52 @@ import type { ContextListing } from './contextArchive';
 import { mountsSecrets } from './executorVersion';
 import { imageBuilds, type ImageBuild } from './imageBuild';
 import type { ImageRequest } from './imageInput';
-import { readInputs, type KanikoInputs } from './inputs';
+import { readAction, type KanikoInputs } from './inputs';
 import { pushedRegistries, type ManifestAccess } from './pushedRegistries';
 import { readCredentials } from './registryLogins';
 import type { BuildVoice } from './runBuildPod';
 import { runImageLabels } from './runImageLabels';
 import { sideBySide } from './sideBySide';
+import { sweepOld } from './sweepBuild';
 
-/** The task's main process: packs the contexts, has them built in the cluster, and tells the pushed digests. */
+/** The task's main process: packs the contexts, has them built, and tells the pushed digests; or sweeps old builds. */
 export async function kanikoBuild(agent: Agent, signal: AbortSignal): Promise<TaskOutcome> {
-  const inputs = readInputs(agent);
+  const action = readAction(agent);
+  if (action.kind === 'sweep') return sweepOld(agent, action.inputs, signal);
+  const { inputs } = action;
   const config = readCredentials(agent, inputs.logins);
   const secrets = usableSecrets(agent, inputs);
-  const images = await prepare(agent, inputs);
-  warnOfMissingLogins(agent, inputs, config);
+  const registries = pushedRegistries(agent, config, signal);
+  const place = await (inputs.mode === 'local' ? onAgent(agent, inputs, config, secrets, signal) : inCluster(agent, inputs, config, secrets, signal));
+  try {
+    const images = await prepare(agent, inputs);
+    warnOfMissingLogins(agent, inputs, config);
+    return conclude(agent, await buildAll(agent, images, inputs.maxParallel, place.executor, registries, signal));
+  } finally {
+    place.close();
+    registries.close();
+  }
+}
+
+interface Place {
+  readonly executor: Executor;
+  close(): void;
+}
+
+async function inCluster(agent: Agent, inputs: KanikoInputs, config: DockerConfig | undefined, secrets: BuildSecrets, signal: AbortSignal): Promise<Place> {
   const { connectCluster } = await import('../core/kubernetes/connect');
   const { clusterExecutor } = await import('./clusterExecutor');
   const { client, namespace: ofContext } = connectCluster(clusterSource(inputs.connection), agent);
-  const registries = pushedRegistries(agent, config, signal);
-  try {
-    const namespace = inputs.namespace ?? ofContext ?? 'default';
-    agent.info(`Building in namespace ${namespace} by ${inputs.executorImage}.`);
-    const executor = clusterExecutor(agent, client, { namespace, inputs, config, secrets, signal });
-    return conclude(agent, await buildAll(agent, images, inputs.maxParallel, executor, registries, signal));
-  } finally {
-    client.close();
-    registries.close();
-  }
+  const namespace = inputs.namespace ?? ofContext ?? 'default';
+  agent.info(`Building in namespace ${namespace} by ${inputs.executorImage}.`);
+  return { executor: clusterExecutor(agent, client, { namespace, inputs, config, secrets, signal }), close: () => client.close() };
+}
+
+async function onAgent(agent: Agent, inputs: KanikoInputs, config: DockerConfig | undefined, secrets: BuildSecrets, signal: AbortSignal): Promise<Place> {
+  const { checkLocal, localExecutor } = await import('./localExecutor');
+  checkLocal(agent, inputs);
+  agent.info(`Building on the agent by ${inputs.executorPath}.`);
+  return { executor: localExecutor(agent, { inputs, config, secrets, signal }), close: () => undefined };
 }
 
 interface PreparedImage {
@@ -74,8 +93,8 @@ async function listed(agent: Agent, { folder, dockerfile }: ImageRequest['contex
 const LARGEST_FOLDERS = 10;
 
 /** Without those that the executor would not take. */
-function usableSecrets(agent: Agent, { secrets, executorImage }: KanikoInputs): BuildSecrets {
-  if (secrets.mounts.length === 0 || mountsSecrets(executorImage)) return secrets;
+function usableSecrets(agent: Agent, { secrets, executorImage, mode }: KanikoInputs): BuildSecrets {
+  if (mode === 'local' || secrets.mounts.length === 0 || mountsSecrets(executorImage)) return secrets;
   agent.warning(`${executorImage} cannot mount secrets: RUN --mount=type=secret will find none. Use an executor of ghcr.io/osscontainertools/kaniko, v1.26 or later.`);
   return { ...secrets, mounts: [] };
 }

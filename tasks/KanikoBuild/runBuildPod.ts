@@ -16,7 +16,8 @@ import { buildPod, buildSecret, CONTAINER, type BuildPodSettings } from './build
 import type { BuildSecrets } from './buildSecrets';
 import { formatBytes } from './byteSize';
 import { contextArchive, type ContextEntry } from './contextArchive';
-import { isCutContext, isUsage, type ExecutorEnd } from './executorFailure';
+import { isCutContext, type ExecutorEnd } from './executorFailure';
+import { ExecutorLog } from './executorLog';
 import { removeBuild, type OpenBuilds } from './sweepBuild';
 
 export interface BuildRequest {
@@ -52,7 +53,6 @@ const ATTACH_RETRY_MS = 200;
 const ATTACH_PATIENCE_MS = 60_000;
 /** The log may come a little after the container's end. */
 const LAST_LINES_MS = 5_000;
-const LOG_LINES_KEPT = 400;
 
 /** Runs one build in a pod of its own, which is gone with its Secret whatever the end is. */
 export async function runBuildPod(agent: BuildVoice, client: KubernetesClient, request: BuildRequest): Promise<BuildEnd> {
@@ -73,14 +73,14 @@ export async function runBuildPod(agent: BuildVoice, client: KubernetesClient, r
     const states = containerStates(client, pod, signal, (why) => agent.info(`It does not run yet: ${why}.`));
     await states.running;
     const stdin = request.entries && (await attachWhileRunning(client, request, states));
-    const log: string[] = [];
+    const log = new ExecutorLog();
     const logged = printLog(agent, client, request, states, log, signal);
     try {
       if (stdin && request.entries) await upload(agent, stdin, request, request.entries, states);
       const ended = await states.terminated;
       await Promise.race([logged, systemClock.sleep(LAST_LINES_MS, signal)]);
-      if (ended.exitCode !== 0 && isCutContext(log)) throw brokenUpload(settings.name, 'the executor read only a part of it');
-      return { exitCode: ended.exitCode, reason: ended.reason, message: ended.message ?? '', log, durationMs: Date.now() - started };
+      if (ended.exitCode !== 0 && isCutContext(log.lines)) throw brokenUpload(settings.name, 'the executor read only a part of it');
+      return { exitCode: ended.exitCode, reason: ended.reason, message: ended.message ?? '', log: log.lines, durationMs: Date.now() - started };
     } finally {
       stdin?.close();
     }
@@ -246,16 +246,10 @@ function brokenUpload(pod: string, why: string): BrokenUploadError {
   return new BrokenUploadError(`The build context did not reach the pod ${pod} whole: ${why}`, '');
 }
 
-async function printLog(agent: BuildVoice, client: KubernetesClient, request: BuildRequest, states: ContainerStates, log: string[], signal: AbortSignal): Promise<void> {
+async function printLog(agent: BuildVoice, client: KubernetesClient, request: BuildRequest, states: ContainerStates, log: ExecutorLog, signal: AbortSignal): Promise<void> {
   const of = { namespace: request.namespace, pod: request.settings.name, container: CONTAINER, signal, ended: () => states.hasEnded() };
-  let inUsage = false;
   try {
-    for await (const line of followLog(client, of)) {
-      log.push(line);
-      if (log.length > LOG_LINES_KEPT) log.shift();
-      inUsage ||= isUsage(line);
-      if (!inUsage) agent.info(line);
-    }
+    for await (const line of followLog(client, of)) if (log.add(line)) agent.info(line);
   } catch (error) {
     if (!signal.aborted) agent.warning(`The log of the build cannot be followed: ${error instanceof Error ? error.message : String(error)}`);
   }

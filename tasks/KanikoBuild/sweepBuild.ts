@@ -3,8 +3,8 @@ import type { KubernetesClient } from '../core/kubernetes/client';
 import { clusterSource } from '../core/kubernetes/clusterSource';
 import type { KubernetesObject } from '../core/kubernetes/objects';
 import { resourcePath } from '../core/kubernetes/resourcePath';
-import { buildLabels, STEP_LABEL } from './buildLabels';
-import { readSweepInputs } from './inputs';
+import { buildLabels, COMPONENT_SELECTOR, STEP_LABEL } from './buildLabels';
+import { readSweepInputs, type ClusterInputs } from './inputs';
 
 const LEFT_BEHIND = 'kanikoBuild.leftBehind';
 
@@ -47,6 +47,36 @@ export async function sweepBuild(agent: Agent, signal: AbortSignal): Promise<Tas
   } finally {
     client.close();
   }
+}
+
+interface BuildPod extends KubernetesObject {
+  readonly spec: { readonly activeDeadlineSeconds?: number };
+  readonly status?: { readonly phase?: string };
+}
+
+/** `action: sweep`: takes away the builds of whatever runs that are older than the given age, and not at work any more. */
+export async function sweepOld(agent: Agent, inputs: ClusterInputs & { readonly ageMs: number }, signal: AbortSignal): Promise<TaskOutcome> {
+  const { connectCluster } = await import('../core/kubernetes/connect');
+  const { client, namespace: ofContext } = connectCluster(clusterSource(inputs.connection), agent);
+  try {
+    const namespace = inputs.namespace ?? ofContext ?? 'default';
+    const { items } = await client.list<BuildPod>(resourcePath('pods', { namespace }), { query: { labelSelector: COMPONENT_SELECTOR }, signal });
+    const left = items.filter((pod) => isLeftBehind(pod, inputs.ageMs, Date.now()));
+    for (const pod of left) {
+      agent.info(`Deleting ${pod.metadata.name}, created ${pod.metadata.creationTimestamp}, ${pod.status?.phase ?? 'Unknown'}.`);
+      await removeBuild(client, namespace, pod.metadata.name, signal);
+    }
+    return { result: 'Succeeded', message: `Deleted ${left.length} of ${items.length} build pods in namespace ${namespace}.` };
+  } finally {
+    client.close();
+  }
+}
+
+/** A pod within its own time limit may still be at work, whatever its age. */
+export function isLeftBehind(pod: BuildPod, ageMs: number, now: number): boolean {
+  const age = now - Date.parse(pod.metadata.creationTimestamp ?? '');
+  const isOver = pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
+  return age >= ageMs && (isOver || age > (pod.spec.activeDeadlineSeconds ?? 0) * 1000);
 }
 
 /** Deletes a build's pod at once, and the Secret that the pod owns without waiting for the garbage collector. */

@@ -389,6 +389,25 @@ export function kanikoContract(name: string, start: () => Promise<KanikoCluster>
       });
     });
 
+    it('sweeps old builds of other runs, and leaves alone what may be at work', async () => {
+      const create = (name: string, activeDeadlineSeconds: number) =>
+        client.create(resourcePath('pods', { namespace }), {
+          metadata: { name, labels: { 'app.kubernetes.io/managed-by': 'release-guard', 'app.kubernetes.io/component': 'kaniko-build' } },
+          spec: { activeDeadlineSeconds, automountServiceAccountToken: false, nodeSelector: { no: 'where' }, containers: [{ name: 'kaniko', image: cluster.executorImage }] },
+        });
+      await create('kaniko-build-at-work', 3600);
+      await create('kaniko-build-left', 1);
+      const isOver = async () => (await client.get<KubernetesObject & { status?: { phase?: string } }>(resourcePath('pods', { namespace, name: 'kaniko-build-left' }))).status?.phase === 'Failed';
+      // Where nothing has taken the pod, only its age tells.
+      for (const deadline = Date.now() + 1_500; Date.now() < deadline && !(await isOver()); ) await delay(100);
+      const { inputs } = step({ action: 'sweep', sweepAge: '1s', imageName: '', tags: '' });
+      const result = await run([{ kind: 'task', task: 'KanikoBuild@1', name: 'build', displayName: 'Sweep', inputs: { ...inputs, registryServiceConnection: '' } }]);
+      assert.equal(result.result, 'Succeeded', logOf(result));
+      assert.match(logOf(result), /Deleted 1 of 2 build pods in namespace/);
+      assert.deepEqual(await left('pods'), ['kaniko-build-at-work']);
+      await client.delete(resourcePath('pods', { namespace, name: 'kaniko-build-at-work' }), { query: { gracePeriodSeconds: 0 } });
+    });
+
     it('builds again in a fresh pod when the context was cut on its way', async () => {
       const { result, executor, tag } = await stalledBuild();
       const [pod] = await left('pods');
