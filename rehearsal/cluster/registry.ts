@@ -115,6 +115,10 @@ export class Registry {
     const version = proposed.metadata.resourceVersion;
     if (version && version !== current.metadata.resourceVersion) throw conflict(type, name, modified);
     const asked = proposed.metadata.managedFields;
+    const wrongOperation = asked?.find(({ operation, fieldsV1 }) => fieldsV1 && operation !== 'Apply' && operation !== 'Update')?.operation;
+    if (wrongOperation !== undefined) {
+      throw invalid(type, name, [{ reason: 'FieldValueInvalid', field: 'metadata.managedFields.operation', message: `Invalid value: ${JSON.stringify(wrongOperation)}: must be \`Apply\` or \`Update\`` }]);
+    }
     const next = confined(type, current, proposed, scope);
     if (scope === 'object') {
       fillIn(type, next);

@@ -9,6 +9,7 @@ import { forwardPort, type ForwardTarget } from '../../tasks/core/kubernetes/por
 import { podLog } from '../../tasks/core/kubernetes/podLog';
 import { observe } from '../../tasks/core/kubernetes/watch';
 import { RecordingAgent } from '../core/agent/recordingAgent';
+import { applyCases } from './applyCases';
 import { gone, refused, text, until } from './clusterAnswers';
 import { execCases } from './execCases';
 import { workloadCases } from './workloadCases';
@@ -743,6 +744,8 @@ export function kubernetesContract(title: string, start: (namespace: string) => 
         assert.deepEqual(await replicaSetsOf('rolling'), []);
       });
     });
+
+    applyCases(() => ({ client, namespace }));
 
     workloadCases(() => ({ client, namespace }));
 
