@@ -4,7 +4,7 @@ import { parseDocument } from 'yaml';
 import type { Agent, ServiceConnection } from '../core/agent/agent';
 import { TaskInputs } from '../core/agent/taskInputs';
 import { UserError } from '../core/agent/userError';
-import { registryLogin, type RegistryLogin } from '../core/registry/dockerConfig';
+import { registryAccount, type RegistryAccount } from '../core/registry/acrLogin';
 import { parseImageReference } from '../core/registry/imageReference';
 import { secretBytes, type BuildSecrets, type SecretMount } from './buildSecrets';
 import { parseBytes } from './byteSize';
@@ -29,7 +29,8 @@ export interface KanikoInputs extends ClusterInputs {
   readonly executorPath: string;
   readonly images: readonly ImageRequest[];
   readonly maxParallel: number;
-  readonly logins: readonly RegistryLogin[];
+  /** In the order of the inputs; images without a registry in their name go to the first. */
+  readonly accounts: readonly RegistryAccount[];
   readonly executorImage: string;
   readonly options: ExecutorOptions;
   readonly secrets: BuildSecrets;
@@ -51,14 +52,14 @@ export function readInputs(agent: Agent): KanikoInputs {
   const inputs = new TaskInputs(agent, manifest);
   // First of all: whatever an error quotes later is masked by then.
   const secrets = readSecrets(inputs, agent);
-  const logins = readLogins(inputs, agent);
+  const accounts = readAccounts(inputs, agent);
   return {
     ...readClusterInputs(inputs),
     mode: inputs.oneOf('mode', ['pod', 'local']),
     executorPath: inputs.required('executorPath'),
-    images: readImages(inputs, agent, logins[0]?.host),
+    images: readImages(inputs, agent, accounts[0]?.host),
     maxParallel: inputs.integer('maxParallel', { min: 1, max: 50 }),
-    logins,
+    accounts,
     executorImage: readExecutorImage(inputs),
     options: readOptions(inputs, agent),
     secrets,
@@ -78,19 +79,20 @@ function readClusterInputs(inputs: TaskInputs): ClusterInputs {
   return { connection: inputs.connection('kubernetesServiceConnection'), namespace: inputs.optional('namespace') };
 }
 
-function readLogins(inputs: TaskInputs, agent: Agent): RegistryLogin[] {
+function readAccounts(inputs: TaskInputs, agent: Agent): RegistryAccount[] {
   const main = inputs.connection('registryServiceConnection');
   const others = list(inputs.optional('otherRegistryConnections')).map((id) => {
     const connection = agent.serviceConnection(id);
     if (!connection) throw inputs.invalid('otherRegistryConnections', `it names the service connection '${id}', which the agent did not hand to this step`, 'Check that it exists and that this pipeline may use it.');
-    return registryLogin(connection, 'otherRegistryConnections');
+    return registryAccount(connection, 'otherRegistryConnections');
   });
-  const logins = [...(main ? [registryLogin(main, 'registryServiceConnection')] : []), ...others];
-  for (const { username, password } of logins) {
-    agent.setSecret(password);
-    agent.setSecret(`${username}:${password}`);
+  const accounts = [...(main ? [registryAccount(main, 'registryServiceConnection')] : []), ...others];
+  for (const account of accounts) {
+    if (!('password' in account)) continue;
+    agent.setSecret(account.password);
+    agent.setSecret(`${account.username}:${account.password}`);
   }
-  return logins;
+  return accounts;
 }
 
 function readImages(inputs: TaskInputs, agent: Agent, registry: string | undefined): ImageRequest[] {

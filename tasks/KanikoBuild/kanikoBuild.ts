@@ -13,7 +13,7 @@ import { imageBuilds, type ImageBuild } from './imageBuild';
 import type { ImageRequest } from './imageInput';
 import { readAction, type KanikoInputs } from './inputs';
 import { pushedRegistries, type ManifestAccess } from './pushedRegistries';
-import { readCredentials } from './registryLogins';
+import { logIn, readCredentials } from './registryLogins';
 import type { BuildVoice } from './runBuildPod';
 import { runImageLabels } from './runImageLabels';
 import { sideBySide } from './sideBySide';
@@ -24,7 +24,7 @@ export async function kanikoBuild(agent: Agent, signal: AbortSignal): Promise<Ta
   const action = readAction(agent);
   if (action.kind === 'sweep') return sweepOld(agent, action.inputs, signal);
   const { inputs } = action;
-  const config = readCredentials(agent, inputs.logins);
+  const config = readCredentials(agent, await logIn(agent, inputs.accounts, signal));
   const secrets = usableSecrets(agent, inputs);
   const registries = pushedRegistries(agent, config, signal);
   const place = await (inputs.mode === 'local' ? onAgent(agent, inputs, config, secrets, signal) : inCluster(agent, inputs, config, secrets, signal));
@@ -99,13 +99,12 @@ function usableSecrets(agent: Agent, { secrets, executorImage, mode }: KanikoInp
   return { ...secrets, mounts: [] };
 }
 
-function warnOfMissingLogins(agent: Agent, { images, logins }: KanikoInputs, config: DockerConfig | undefined): void {
-  const [login] = logins;
-  if (!login || !config) return;
+function warnOfMissingLogins(agent: Agent, { images, accounts }: KanikoInputs, config: DockerConfig | undefined): void {
+  if (accounts.length === 0 || !config) return;
   const registries = new Set(images.flatMap(({ destinations }) => destinations.map(({ registry }) => registry)));
   for (const registry of registries) {
     if (hasLogin(config, registry)) continue;
-    agent.warning(`An image goes to ${registry}, but there is a login for ${logins.map(({ host }) => host).join(', ')} only: the push will be refused unless ${registry} takes it from anybody.`);
+    agent.warning(`An image goes to ${registry}, but there is a login for ${accounts.map(({ host }) => host).join(', ')} only: the push will be refused unless ${registry} takes it from anybody.`);
   }
 }
 

@@ -2,7 +2,13 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { Agent } from '../core/agent/agent';
 import { UserError } from '../core/agent/userError';
+import { acrLogin, type RegistryAccount } from '../core/registry/acrLogin';
 import { dockerConfig, secretsOf, type DockerConfig, type RegistryLogin } from '../core/registry/dockerConfig';
+
+/** The logins of the accounts; an identity of Azure is exchanged for one. */
+export function logIn(agent: Agent, accounts: readonly RegistryAccount[], signal: AbortSignal): Promise<RegistryLogin[]> {
+  return Promise.all(accounts.map(async (account) => ('identity' in account ? acrLogin(account, agent, { signal }) : account)));
+}
 
 /** The connections' logins, added to what an earlier `Docker@2 login` of the job has left in `DOCKER_CONFIG`. */
 export function readCredentials(agent: Agent, logins: readonly RegistryLogin[]): DockerConfig | undefined {

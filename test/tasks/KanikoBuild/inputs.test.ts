@@ -145,8 +145,8 @@ describe('the inputs of KanikoBuild', () => {
   });
 
   it('log in to several registries, the first of which completes names', () => {
-    const { logins, images } = read({ imageName: 'shop/api', registryServiceConnection: 'registry', otherRegistryConnections: 'other' });
-    assert.deepEqual(logins.map(({ host }) => host), ['registry.example:5000', 'other.example']);
+    const { accounts, images } = read({ imageName: 'shop/api', registryServiceConnection: 'registry', otherRegistryConnections: 'other' });
+    assert.deepEqual(accounts.map(({ host }) => host), ['registry.example:5000', 'other.example']);
     assert.equal(images[0]?.destinations[0]?.name, 'registry.example:5000/shop/api');
   });
 
@@ -184,8 +184,8 @@ describe('the inputs of KanikoBuild', () => {
 
   it('masks the password and its encoded form before anything else', () => {
     const agent = agentWith({ registryServiceConnection: 'registry' });
-    const { logins } = readInputs(agent);
-    assert.deepEqual(logins, [{ host: 'registry.example:5000', username: 'bob', password: 'p:w' }]);
+    const { accounts } = readInputs(agent);
+    assert.deepEqual(accounts, [{ host: 'registry.example:5000', username: 'bob', password: 'p:w' }]);
     assert.deepEqual(agent.secrets, ['p:w', 'bob:p:w']);
   });
 
@@ -194,13 +194,13 @@ describe('the inputs of KanikoBuild', () => {
   });
 
   it('give the defaults of the manifest', () => {
-    const { executorImage, timeoutMs, namespace, connection, logins, options, secrets, addRunLabels, maxParallel, contextWarnBytes } = read({});
-    assert.deepEqual({ executorImage, timeoutMs, namespace, connection, logins, options, secrets, addRunLabels, maxParallel, contextWarnBytes }, {
+    const { executorImage, timeoutMs, namespace, connection, accounts, options, secrets, addRunLabels, maxParallel, contextWarnBytes } = read({});
+    assert.deepEqual({ executorImage, timeoutMs, namespace, connection, accounts, options, secrets, addRunLabels, maxParallel, contextWarnBytes }, {
       executorImage: 'ghcr.io/osscontainertools/kaniko:v1.28.3',
       timeoutMs: 3_600_000,
       namespace: undefined,
       connection: undefined,
-      logins: [],
+      accounts: [],
       options: { cache: undefined, registryMirrors: [], reproducible: false, snapshotMode: 'full', extraArguments: [] },
       secrets: { buildArgs: [], mounts: [] },
       addRunLabels: true,
