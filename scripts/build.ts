@@ -114,7 +114,12 @@ async function bundle(task: string, folder: string): Promise<string[]> {
       target: 'node20',
       minify: true,
       legalComments: 'none',
+      logOverride: { 'empty-import-meta': 'error' },
       supported: { 'dynamic-import': false },
+      // CommonJS knows its file by another name.
+      ...(output.text.includes('import.meta.url')
+        ? { define: { 'import.meta.url': 'moduleUrl' }, banner: "const moduleUrl=require('node:url').pathToFileURL(__filename).href;" }
+        : {}),
     });
     const name = basename(output.path);
     await replaceFile(join(folder, name), code);

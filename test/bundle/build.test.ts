@@ -37,6 +37,14 @@ describe('Bundles', () => {
     }
   });
 
+  it('have no chunk that fails to load', async () => {
+    for (const { task, folder } of tasks) {
+      const chunks = readdirSync(folder).filter((file) => /^chunk-.*\.js$/.test(file));
+      const program = `for (const chunk of ${JSON.stringify(chunks)}) require('./' + chunk); process.exit(0)`;
+      await assert.doesNotReject(promisify(execFile)(process.execPath, ['-e', program], { cwd: folder }), task);
+    }
+  });
+
   it("leave out the Kubernetes client's typed models, which take longer to load than all that is used of it", () => {
     for (const { task } of tasks) {
       const { outputs } = JSON.parse(readFileSync(join(root, `dist/.cache/meta/${task}.json`), 'utf8')) as Metafile;
