@@ -19,10 +19,15 @@ export async function finishRelease(agent: Agent, signal: AbortSignal): Promise<
   // The main process has reached this cluster, so the address is right: an outage has to be sat out.
   const release = await GuardedRelease.open(agent, inputs, signal, { firstContactMs: AFTER_CANCEL_MS });
   try {
-    return await release.locked(() => finish(release, inputs, number, memory.reported()));
+    return await finishJob(release, inputs, number);
   } finally {
     release.client.close();
   }
+}
+
+/** The same in a cluster that is connected already. */
+export function finishJob(release: GuardedRelease, inputs: DeployInputs, number: number): Promise<TaskOutcome> {
+  return release.locked(() => finish(release, inputs, number, stepMemory(release.agent).reported()));
 }
 
 async function finish(release: GuardedRelease, inputs: DeployInputs, number: number, reported: boolean): Promise<TaskOutcome> {

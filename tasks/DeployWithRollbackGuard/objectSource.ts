@@ -17,7 +17,7 @@ import { readTokens, tokenSource } from './tokens';
 /** Objects of manifests or of a kustomization, as they are to be applied. */
 export async function objectSource(release: GuardedRelease, source: Exclude<DeployInputs['source'], { kind: 'image' }>): Promise<ReleaseSource> {
   const found = overrideImages(await readObjects(release, source), source.objects.images);
-  const kinds = newKinds(found);
+  const kinds = await newKinds(release, found);
   const placed = await Promise.all(found.map(({ object }) => placeIn(release, object, kinds)));
   const configs = applyPhases(withPullSecret(placed, release, source.objects), (object) => object).flat();
   const refs = configs.map(referenceOf);
@@ -46,10 +46,14 @@ async function readObjects({ agent, signal }: GuardedRelease, source: Exclude<De
   return objects;
 }
 
-/** The kinds that the release itself brings, and whether they are namespaced. */
-function newKinds(found: readonly ManifestObject[]): ReadonlyMap<string, boolean> {
+/** The kinds that the release itself brings and that the API server does not know yet, and whether they are namespaced. */
+async function newKinds({ kinds }: GuardedRelease, found: readonly ManifestObject[]): Promise<ReadonlyMap<string, boolean>> {
   const definitions = found.filter(({ object }) => object.kind === 'CustomResourceDefinition').map(({ object }) => object as { spec?: { group?: string; scope?: string; names?: { kind?: string } } });
-  return new Map(definitions.map(({ spec }) => [`${spec?.group ?? ''}/${spec?.names?.kind ?? ''}`, spec?.scope === 'Namespaced']));
+  const brought = new Map(definitions.map(({ spec }) => [`${spec?.group ?? ''}/${spec?.names?.kind ?? ''}`, spec?.scope === 'Namespaced']));
+  const users = found.filter(({ object }) => brought.has(kindKey(object)));
+  const isKnown = await Promise.all(users.map(({ object }) => kinds.isKnown(object.apiVersion ?? '', object.kind ?? '')));
+  for (const [index, { object }] of users.entries()) if (isKnown[index]) brought.delete(kindKey(object));
+  return brought;
 }
 
 function kindKey({ apiVersion = '', kind = '' }: { apiVersion?: string; kind?: string }): string {

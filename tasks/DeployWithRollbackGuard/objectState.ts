@@ -51,6 +51,11 @@ export function marked(config: KubernetesObject, release: string, number: number
   return { ...config, metadata: { ...metadata, annotations: { ...metadata.annotations, [MARKER]: `${release}.${number}` } } };
 }
 
+/** Whether it was the release of this state that applied the object last. */
+export function bearsMark({ config }: ConfigState, live: KubernetesObject): boolean {
+  return live.metadata.annotations?.[MARKER] === config.metadata.annotations?.[MARKER];
+}
+
 /** Whether the object is still, or again, in this state: what others added to it does not count, nor its replicas. */
 export function isIn(state: ObjectState, live: KubernetesObject | undefined): boolean {
   switch (state.kind) {
@@ -61,7 +66,7 @@ export function isIn(state: ObjectState, live: KubernetesObject | undefined): bo
     case 'whole':
       return live !== undefined && isRestored(live, state.object, { exceptReplicas: true });
     case 'config': {
-      if (!live || live.metadata.annotations?.[MARKER] !== state.config.metadata.annotations?.[MARKER]) return false;
+      if (!live || !bearsMark(state, live)) return false;
       if (state.owned) return digestOf(projection(live, state.owned.fields)) === state.owned.digest;
       return containsImages(imagesOf(live), imagesOf(state.config));
     }

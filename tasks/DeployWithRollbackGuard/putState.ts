@@ -2,7 +2,6 @@ import { ApiError, isNotFound } from '../core/kubernetes/apiError';
 import { adoptClientSideApply, applyObject, ReplacedObjectError } from '../core/kubernetes/applyObject';
 import { withoutReplicas } from '../core/kubernetes/autoscaling';
 import { settleMutation, type KubernetesClient } from '../core/kubernetes/client';
-import { REPLICAS } from '../core/kubernetes/fieldOwnership';
 import { referenceName, type ObjectReference } from '../core/kubernetes/objectReference';
 import type { KubernetesObject } from '../core/kubernetes/objects';
 import type { ResourceKinds } from '../core/kubernetes/resourceKinds';
@@ -106,7 +105,7 @@ export class ObjectWriter {
   private async apply({ ref, live, from }: ObjectChange, to: ConfigState | WholeState): Promise<KubernetesObject> {
     const path = await this.kinds.path(ref);
     const body = (now: KubernetesObject | undefined): KubernetesObject => {
-      const wanted = to.kind === 'config' ? to.config : restoreBody(to.object, now && changedFields(to.object, now));
+      const wanted = to.kind === 'config' ? to.config : restoreBody(to.object, now ? { fields: changedFields(to.object, now) } : { recreate: true });
       // Whoever scaled the workload since has the say on it.
       const applied = from?.kind === 'config' ? replicasOf(from.config) : undefined;
       return from && now && replicasOf(now) !== applied ? withoutReplicas(wanted) : wanted;
@@ -114,8 +113,8 @@ export class ObjectWriter {
     for (let seen = live; ; ) {
       try {
         const config = body(seen);
-        const release = replicasOf(config) === undefined ? [REPLICAS] : [];
-        const adopted = seen && (await adoptClientSideApply(this.client, path, seen, { signal: this.signal, release }));
+        const releaseReplicas = replicasOf(config) === undefined;
+        const adopted = seen && (await adoptClientSideApply(this.client, path, seen, { signal: this.signal, releaseReplicas }));
         const guards = adopted && { uid: adopted.metadata.uid, resourceVersion: adopted.metadata.resourceVersion };
         return await applyObject<KubernetesObject>(this.client, path, config, { ...guards, signal: this.signal });
       } catch (error) {

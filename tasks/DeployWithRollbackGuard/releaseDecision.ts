@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { referenceKey, type ObjectReference } from '../core/kubernetes/objectReference';
 import type { JsonPatchOperation, KubernetesObject, PodTemplate } from '../core/kubernetes/objects';
 import type { OnFirstDeploy, OnUnverified, RollbackOn, VerifiedBy } from './inputs';
-import { ABSENT, imagesOf, isIn, marked, pick, sameState, stateImages, templateImages, templateOf, type ImagesState, type ObjectState } from './objectState';
+import { ABSENT, bearsMark, imagesOf, isIn, marked, pick, sameState, stateImages, templateImages, templateOf, type ImagesState, type ObjectState } from './objectState';
 import { isOpen, type ReleaseObject, type ReleaseRecord } from './releaseRecord';
 
 /** What runs now, by {@link referenceKey}; undefined for what does not exist. */
@@ -95,7 +95,7 @@ export function objectsToRead(records: readonly ReleaseRecord[], wanted: readonl
 
 /** Whether releases of ours made the object: then it may go with them. */
 function isCreated(records: readonly ReleaseRecord[], key: string, live: KubernetesObject | undefined): boolean {
-  return live === undefined || records.some((record) => record.objects.some((object) => object.created && referenceKey(object.ref) === key && object.uid !== '' && object.uid === live.metadata.uid));
+  return live === undefined || records.some((record) => record.objects.some((object) => object.created && referenceKey(object.ref) === key && object.uid !== '' && isSame(object, live)));
 }
 
 function planned(wanted: Wanted, live: KubernetesObject | undefined, origin: Origin | undefined, release: string, number: number): Pick<ReleaseObject, 'applied' | 'target'> {
@@ -166,9 +166,12 @@ export function releaseOf(records: readonly ReleaseRecord[], live: LiveObjects):
   }));
 }
 
-/** Whether it is the object that the release knew, not one that was created anew under its name. */
-export function isSame(object: ReleaseObject, live: KubernetesObject): boolean {
-  return object.uid === '' || object.uid === live.metadata.uid;
+/**
+ * Whether it is the object that the release knew, not one that was created anew under its name; one that a rollback of
+ * ours created anew after it had been pruned bears the release's mark.
+ */
+export function isSame({ uid, applied }: ReleaseObject, live: KubernetesObject): boolean {
+  return uid === '' || uid === live.metadata.uid || (applied.kind === 'config' && bearsMark(applied, live));
 }
 
 /** What a rollback to an earlier release put there was verified before, also where that rollback did not come to its end. */

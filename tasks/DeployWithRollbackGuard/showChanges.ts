@@ -1,7 +1,6 @@
 import type { TaskOutcome } from '../core/agent/agent';
 import { isNotFound } from '../core/kubernetes/apiError';
 import { previewApply } from '../core/kubernetes/applyObject';
-import { REPLICAS } from '../core/kubernetes/fieldOwnership';
 import { objectDiff } from '../core/kubernetes/objectDiff';
 import { referenceKey, referenceName, type ObjectReference } from '../core/kubernetes/objectReference';
 import type { KubernetesObject } from '../core/kubernetes/objects';
@@ -31,7 +30,7 @@ export function previewChanges(release: GuardedRelease, wanted: readonly Wanted[
     // The same mark as before: it changes with every release and would be all that a diff shows.
     const annotated = before ? { ...config, metadata: { ...config.metadata, annotations: { ...config.metadata.annotations, ...markOf(before) } } } : config;
     try {
-      const after = await previewApply<KubernetesObject>(release.client, path, before, annotated, { signal: release.signal, release: hasReplicas ? [] : [REPLICAS] });
+      const after = await previewApply<KubernetesObject>(release.client, path, before, annotated, { signal: release.signal, releaseReplicas: !hasReplicas });
       return { ref, before, after };
     } catch (error) {
       // A namespace that this release makes cannot be asked about what will be in it.

@@ -94,6 +94,11 @@ export class ResourceKinds {
     return (await this.resource(apiVersion, kind)).namespaced;
   }
 
+  /** Whether the cluster serves the kind: that of a CustomResourceDefinition may be yet to come. */
+  async isKnown(apiVersion: string, kind: string): Promise<boolean> {
+    return BUILT_IN[apiVersion]?.[kind] !== undefined || (await this.kindsOf(apiVersion))[kind] !== undefined;
+  }
+
   /** Asks for a group version again when it is needed next; call it when a CustomResourceDefinition was applied. */
   forget(apiVersion: string): void {
     this.discovered.delete(apiVersion);

@@ -1,0 +1,36 @@
+import { once } from 'node:events';
+import * as http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { startRealCluster } from './realCluster';
+
+export interface ShellCluster {
+  readonly kubeconfig: string;
+  /** An image with a shell, and one that nobody has pushed. */
+  readonly images: { readonly shell: string; readonly missing: string };
+  stop(): Promise<void>;
+}
+
+/** A real cluster whose node has an image with a shell, and a registry that has no image at all. */
+export async function shellCluster(): Promise<ShellCluster> {
+  const registry = await startEmptyRegistry();
+  const cluster = await startRealCluster();
+  return {
+    kubeconfig: cluster.kubeconfig,
+    images: { shell: 'busybox:1.35', missing: cluster.ownsCluster ? `127.0.0.1:${registry.port}/service:never-pushed` : 'busybox:never-pushed' },
+    stop: async () => {
+      await cluster.stop();
+      registry.stop();
+    },
+  };
+}
+
+/** A registry that has no image at all, for the node of a cluster on this machine. */
+async function startEmptyRegistry(): Promise<{ port: number; stop(): void }> {
+  const server = http.createServer((request, response) => {
+    response.writeHead(request.url === '/v2/' ? 200 : 404, { 'content-type': 'application/json' });
+    response.end(request.url === '/v2/' ? '{}' : JSON.stringify({ errors: [{ code: 'MANIFEST_UNKNOWN', message: 'manifest unknown' }] }));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return { port: (server.address() as AddressInfo).port, stop: () => void server.close() };
+}
