@@ -15,7 +15,7 @@ export async function realGuardCluster(): Promise<GuardCluster> {
     kubeconfig: cluster.kubeconfig,
     images,
     connection: async (namespace) => {
-      const token = await leastToken(client, namespace);
+      const token = await leastToken(client, namespace, 'release-guard-deploy', 'release-guard-gate');
       return serviceAccount({ name: 'cluster' }, { url: serverOf(cluster.kubeconfig), token, ca: caOf(cluster.kubeconfig) });
     },
     stop: async () => {
@@ -25,16 +25,13 @@ export async function realGuardCluster(): Promise<GuardCluster> {
   };
 }
 
-/**
- * The token of a service account that has Roles of docs/security.md in the namespace, and no more.
- * @param role one Role; all where left out
- */
-export async function leastToken(client: KubernetesClient, namespace: string, role?: string): Promise<string> {
+/** The token of a service account that has these Roles of docs/security.md in the namespace, and no more. */
+export async function leastToken(client: KubernetesClient, namespace: string, ...roles: readonly [string, ...string[]]): Promise<string> {
   const name = 'release-guard';
   const rbac = `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}`;
   const accounts = `/api/v1/namespaces/${namespace}/serviceaccounts`;
   await client.create(accounts, { metadata: { name } });
-  await client.create(`${rbac}/roles`, { metadata: { name }, rules: await roleRules(role) });
+  await client.create(`${rbac}/roles`, { metadata: { name }, rules: await roleRules(...roles) });
   await client.create(`${rbac}/rolebindings`, {
     metadata: { name },
     roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name },

@@ -20,7 +20,7 @@ export async function embeddedGuardCluster(): Promise<GuardCluster> {
   images.add(`${SAMPLE_IMAGE}:crashing`, { rootfs: crashing, config: { Entrypoint: ['python3', '/crash.py'], WorkingDir: '/' } });
 
   const token = 'least-rights';
-  const rules = await roleRules();
+  const rules = await roleRules('release-guard-deploy', 'release-guard-gate');
   const cluster = await startEmbeddedCluster({ images, users: [{ token, user: 'system:serviceaccount:pipelines:release-guard', rules }] });
   return {
     kubeconfig: cluster.kubeconfig,
