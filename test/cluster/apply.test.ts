@@ -1,4 +1,8 @@
 import { applyContract } from '../contract/applyContract';
 import { startRealCluster } from './realCluster';
 
-applyContract('the real cluster', () => startRealCluster([], { node: false }));
+applyContract('the real cluster', async () => {
+  const cluster = await startRealCluster([], { node: false });
+  // The packed API server of 1.20 dies of any custom resource: its JSON library is too old for the Go that built it.
+  return { ...cluster, lacks: cluster.ownsCluster ? ['custom resources'] : [] };
+});

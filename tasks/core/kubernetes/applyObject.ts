@@ -2,12 +2,13 @@ import { isDeepStrictEqual } from 'node:util';
 import { UserError } from '../agent/userError';
 import { ApiError } from './apiError';
 import { withReplicas } from './autoscaling';
-import { describeRequest, settleMutation, type KubernetesClient } from './client';
-import { adoptedManagedFields, omitFields, othersFields, ownedFields, REPLICAS, subtractFields, withParents } from './fieldOwnership';
+import { describeRequest, mayHaveHappened, settleMutation, type KubernetesClient } from './client';
+import { adoptedManagedFields, omitFields, orderedLike, othersFields, ownedFields, REPLICAS, subtractFields, withParents } from './fieldOwnership';
 import { LAST_APPLIED } from './lastApplied';
 import { referenceOf } from './objectReference';
 import type { JsonPatchOperation, KubernetesObject } from './objects';
 import { withProtocols } from './portProtocols';
+import { substitute, unionSwitches } from './unionSwitch';
 
 export interface ApplyOptions {
   /** Refuses to touch another object of the same name: the one that was read must still be there. */
@@ -25,6 +26,11 @@ export interface AdoptOptions {
   /** Gives spec.replicas up, so that it stays as its autoscaler has set it when it is not applied: else it would fall to 1. */
   readonly releaseReplicas?: boolean;
   readonly signal?: AbortSignal | undefined;
+}
+
+export interface ApplyOverOptions extends AdoptOptions {
+  /** The items of all lists get the order that they have in this object: for a state that is put back exactly. */
+  readonly like?: KubernetesObject;
 }
 
 /** The object was deleted, or deleted and created anew, since it was read. */
@@ -120,18 +126,76 @@ function isUnmanaged(object: KubernetesObject): boolean {
   return (object.metadata.managedFields ?? []).length === 0 && object.metadata.annotations?.[LAST_APPLIED] !== undefined;
 }
 
+/** An object before our apply, with its ownership adopted, and after it. */
+export interface Applied<T> {
+  readonly before: T;
+  readonly applied: T;
+}
+
 /**
- * What adoption and apply together would make of an object, asked from the server; nothing is changed.
+ * Applies a configuration over an object that is there: adoption, then the apply. Two things no apply can do: to switch
+ * to another kind of volume, probe handler, variable or strategy ({@link unionSwitches}), and to put the items of a list
+ * into an order ({@link orderedLike}). There one patch brings the whole content first, so that it still is one rollout,
+ * and the apply then only takes ownership.
+ * @throws ReplacedObjectError where another object stands there by now
+ */
+export async function applyOver<T extends KubernetesObject>(client: KubernetesClient, path: string, live: T, config: KubernetesObject, options: ApplyOverOptions = {}): Promise<Applied<T>> {
+  const { like, signal } = options;
+  const { uid } = live.metadata;
+  const before = await adoptClientSideApply(client, path, live, options);
+  const apply = () => applyObject<T>(client, path, config, { uid, signal });
+  if (!like) {
+    try {
+      return { before, applied: await apply() };
+    } catch (error) {
+      if (!(error instanceof ApiError && error.status === 422 && unionSwitches(before, config).length > 0)) throw error;
+    }
+  }
+  const written = await writeContent(client, path, before, config, options);
+  if (written) await adoptClientSideApply(client, path, written, options);
+  return { before, applied: await apply() };
+}
+
+/** @returns undefined where the apply alone can do it */
+async function writeContent<T extends KubernetesObject>(client: KubernetesClient, path: string, live: T, config: KubernetesObject, options: ApplyOverOptions): Promise<T | undefined> {
+  const { like, signal } = options;
+  for (let now = live; ; ) {
+    const merged = await mergedContent(client, path, now, config, signal);
+    const content = like ? orderedLike(merged, like) : merged;
+    if (unionSwitches(now, config).length === 0 && isDeepStrictEqual(content, merged)) return now === live ? undefined : now;
+    const version: JsonPatchOperation = { op: 'test', path: '/metadata/resourceVersion', value: now.metadata.resourceVersion };
+    try {
+      return await client.patch<T>(path, 'json', [version, ...replacement(now, content)], { signal });
+    } catch (error) {
+      // Somebody else was faster, or the answer was lost: what is there now shows whether there is still something to do.
+      const found = await client.get<T>(path, { signal });
+      if (found.metadata.uid !== live.metadata.uid) throw replaced(path);
+      if (found.metadata.resourceVersion === now.metadata.resourceVersion && !mayHaveHappened(error)) throw error;
+      now = found;
+    }
+  }
+}
+
+/** What an apply would make of an object, with the places that it could not switch switched. */
+async function mergedContent<T extends KubernetesObject>(client: KubernetesClient, path: string, live: T, config: KubernetesObject, signal: AbortSignal | undefined): Promise<T> {
+  const places = unionSwitches(live, config);
+  const merged = await applyObject<T>(client, path, substitute(config, live, places), { dryRun: true, uid: live.metadata.uid, signal });
+  return substitute(merged, config, places);
+}
+
+/**
+ * What {@link applyOver} would make of an object, asked from the server; nothing is changed.
  * @param live undefined where the object would be created
  */
 export async function previewApply<T extends KubernetesObject>(client: KubernetesClient, path: string, live: T | undefined, config: KubernetesObject, options: AdoptOptions = {}): Promise<T> {
   const { releaseReplicas = false, signal } = options;
-  const applied = await applyObject<T>(client, path, config, { dryRun: true, uid: live?.metadata.uid, signal });
-  const adopted = live && adoptedManagedFields(live, releaseReplicas ? [REPLICAS] : []);
-  if (!adopted) return applied;
+  if (!live) return applyObject<T>(client, path, config, { dryRun: true, signal });
+  const adopted = adoptedManagedFields(live, releaseReplicas ? [REPLICAS] : []);
+  const owned = { ...live, metadata: { ...live.metadata, managedFields: adopted ?? live.metadata.managedFields ?? [] } };
+  const applied = await mergedContent(client, path, owned, config, signal);
+  if (!adopted && unionSwitches(owned, config).length === 0) return applied;
   // The dry run knew nothing of the adoption: what that would have had removed, a second one removes.
-  const ours = ownedFields({ ...live, metadata: { ...live.metadata, managedFields: adopted } });
-  const stale = subtractFields(subtractFields(ours, withParents(ownedFields(applied))), withParents(othersFields(adopted)));
+  const stale = subtractFields(subtractFields(ownedFields(owned), withParents(ownedFields(applied))), withParents(othersFields(owned.metadata.managedFields)));
   const outcome = omitFields(applied, stale);
   const patch = replacement(live, releaseReplicas ? withReplicas(outcome, live) : outcome);
   return client.patch<T>(path, 'json', patch, { query: { dryRun: 'All' }, signal });

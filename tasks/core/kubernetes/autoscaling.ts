@@ -1,4 +1,4 @@
-import { isForbidden } from './apiError';
+import { isForbidden, type ApiError } from './apiError';
 import { FIELD_MANAGER, type KubernetesClient } from './client';
 import type { ObjectReference } from './objectReference';
 import type { KubernetesObject } from './objects';
@@ -7,6 +7,8 @@ import type { KubernetesObject } from './objects';
 export interface Autoscaling {
   /** False where the account may not list HorizontalPodAutoscalers: then `scales` goes by who wrote the replicas last. */
   readonly certain: boolean;
+  /** Why the account may not, where it is not certain. */
+  readonly refusal?: string;
   /** Whether an autoscaler sets `spec.replicas` of this workload; `live` is it as it runs now, if it does. */
   scales(reference: ObjectReference, live?: KubernetesObject): boolean;
 }
@@ -26,15 +28,18 @@ interface Replicated extends KubernetesObject {
  */
 export async function readAutoscaling(client: KubernetesClient, namespace: string, set: readonly KubernetesObject[], signal?: AbortSignal): Promise<Autoscaling> {
   const path = `/apis/autoscaling/v1/namespaces/${encodeURIComponent(namespace)}/horizontalpodautoscalers`;
+  let refusal: string | undefined;
   const listed = await client.list<Autoscaler>(path, { signal }).catch((error: unknown) => {
-    if (isForbidden(error)) return undefined;
-    throw error;
+    if (!isForbidden(error)) throw error;
+    refusal = (error as ApiError).serverMessage;
+    return undefined;
   });
   const own = (set as readonly Autoscaler[]).filter((object) => (object.metadata.namespace ?? namespace) === namespace);
   const targets = new Set([...(listed?.items ?? []), ...own].flatMap(scaleTarget));
   const certain = listed !== undefined;
   return {
     certain,
+    ...(refusal === undefined ? {} : { refusal }),
     scales: (reference, live) => (reference.namespace ?? namespace) === namespace && (targets.has(targetKey(reference.kind, reference.name)) || (!certain && live !== undefined && isScaledByOthers(live))),
   };
 }

@@ -147,6 +147,27 @@ function omit(value: unknown, fields: FieldSet): unknown {
 }
 
 /**
+ * The object with the items of its keyed lists in the order that they have in the other; what that lacks comes last.
+ * An apply puts what it adds to the end of such a list (up to 1.26 at least), and so makes another pod template of it.
+ */
+export function orderedLike<T extends KubernetesObject>(object: T, other: KubernetesObject): T {
+  return ordered(object, other, unionFields(...(object.metadata.managedFields ?? []).map(({ fieldsV1 = {} }) => fieldsV1))) as T;
+}
+
+function ordered(value: unknown, like: unknown, fields: FieldSet): unknown {
+  if (Array.isArray(value) && Array.isArray(like)) {
+    const items = value.map((item: unknown, index) => {
+      const [step, below = {}] = Object.entries(fields).find(([candidate]) => isStepTo(candidate, item, index)) ?? [];
+      const position = step === undefined ? -1 : like.findIndex((candidate, at) => isStepTo(step, candidate, at));
+      return { item: position < 0 ? item : ordered(item, like[position], below), position: position < 0 ? like.length : position };
+    });
+    return items.sort((one, next) => one.position - next.position).map(({ item }) => item);
+  }
+  if (!isMap(value) || !isMap(like)) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, ordered(inner, like[name], fields[`f:${name}`] ?? {})]));
+}
+
+/**
  * The managedFields with which an object's next apply by us removes what its configuration no longer names: what
  * client-side apply, `kubectl rollout undo` and our own patches own becomes ours by Apply. Of an object older than field
  * management, all whose fields have one unknown owner, that is what kubectl's annotation says was applied. Other managers
@@ -179,10 +200,13 @@ export function adoptedManagedFields(live: KubernetesObject, release: readonly F
 /** What the server chooses where a configuration does not, and does not let anybody take back. */
 const SERVER_CHOSEN: Readonly<Record<string, readonly FieldPath[]>> = {
   Service: ['clusterIP', 'clusterIPs', 'healthCheckNodePort', 'ipFamily', 'ipFamilies', 'ipFamilyPolicy'].map((field) => ['f:spec', `f:${field}`]),
-  PersistentVolumeClaim: ['volumeName', 'storageClassName', 'volumeMode'].map((field) => ['f:spec', `f:${field}`]),
+  PersistentVolumeClaim: [['f:metadata', 'f:finalizers'], ...['volumeName', 'storageClassName', 'volumeMode'].map((field) => ['f:spec', `f:${field}`])],
   Job: [
     ['f:spec', 'f:selector'],
-    ...['controller-uid', 'job-name', 'batch.kubernetes.io/controller-uid', 'batch.kubernetes.io/job-name'].map((label) => ['f:spec', 'f:template', 'f:metadata', 'f:labels', `f:${label}`]),
+    ...['controller-uid', 'job-name', 'batch.kubernetes.io/controller-uid', 'batch.kubernetes.io/job-name'].flatMap((label) => [
+      ['f:metadata', 'f:labels', `f:${label}`],
+      ['f:spec', 'f:template', 'f:metadata', 'f:labels', `f:${label}`],
+    ]),
   ],
   ServiceAccount: [['f:secrets']],
 };

@@ -1,14 +1,7 @@
 import type { KubernetesObject } from './objects';
+import { podSpecPath } from './podSpecPath';
 
 type Tree = Readonly<Record<string, unknown>>;
-
-/** Where each kind keeps its pod's spec. */
-const POD_SPECS: Readonly<Record<string, readonly string[]>> = {
-  Pod: ['spec'],
-  PodTemplate: ['template', 'spec'],
-  CronJob: ['spec', 'jobTemplate', 'spec', 'template', 'spec'],
-};
-const TEMPLATE = ['spec', 'template', 'spec'];
 
 /**
  * The object with the protocol of every port written out. Ports are told apart by it, and servers up to 1.20 refuse to
@@ -16,8 +9,7 @@ const TEMPLATE = ['spec', 'template', 'spec'];
  */
 export function withProtocols<T extends KubernetesObject>(object: T): T {
   if (object.kind === 'Service') return changed(object, ['spec'], (spec) => changed(spec, ['ports'], ports)) as T;
-  const path = POD_SPECS[object.kind ?? ''] ?? TEMPLATE;
-  return changed(object, path, (spec) => changed(changed(spec, ['containers'], containers), ['initContainers'], containers)) as T;
+  return changed(object, podSpecPath(object), (spec) => changed(changed(spec, ['containers'], containers), ['initContainers'], containers)) as T;
 }
 
 function containers(list: unknown): unknown {
