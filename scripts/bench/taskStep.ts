@@ -12,6 +12,7 @@ import { taskEnvironment } from '../../rehearsal/agent/taskEnvironment';
 import { chooseHandler, taskFolder, type InstalledTask } from '../../rehearsal/agent/taskManifest';
 import { measure, type ProcessEnd } from './measuredProcess';
 
+/** Its output comes without the secrets that it registers with the agent: it may be shown. */
 export interface StepEnd extends ProcessEnd {
   readonly result: string | undefined;
   readonly outputs: Readonly<Record<string, string>>;
@@ -76,6 +77,7 @@ export class TaskStep {
     const commands = end.output.split(/\r?\n/).map((line) => parseLoggingCommand(line)).filter((command) => command !== undefined);
     return {
       ...end,
+      output: end.output.replace(/^##vso\[task\.setsecret.*\n/gm, ''),
       result: commands.find(({ event }) => event === 'complete')?.properties['result'],
       outputs: Object.fromEntries(set(commands, 'setvariable')),
       taskVariables: set(commands, 'settaskvariable').map(([name, value]) => ({ name, value })),
