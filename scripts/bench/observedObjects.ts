@@ -34,6 +34,8 @@ export class ObservedObjects<T extends ObservedObject> {
       this.failure = error;
       this.listeners.forEach((listener) => listener());
     });
+    // Told by `until`.
+    this.request.catch(() => undefined);
   }
 
   /** Resolves with the time (`performance.now()`) at which the event arrived that made it so, or now where it is so. */
