@@ -45,40 +45,42 @@ export async function listContext(context: string, place: DockerfilePlace): Prom
   const neededFolders = new Set([...always].flatMap(parents));
 
   const walk = async (folder: string): Promise<ContextEntry[]> => {
-    const children = (await readFolder(path.join(context, folder), folder)).sort();
-    const below = await inBatches(children, async (child) => {
+    const entries: ContextEntry[] = [];
+    for (const child of (await readFolder(path.join(context, folder), folder)).sort()) {
       const name = folder ? `${folder}/${child}` : child;
       const source = path.join(context, name);
       const kept = always.has(name) || !ignore.ignores(name);
       // Large folders such as node_modules are not even looked into.
-      if (!kept && !ignore.hasExceptions && !neededFolders.has(name)) return [];
-      const stat = await fs.promises.lstat(source).catch((error: unknown) => {
-        throw unreadable(name, error);
-      });
+      if (!kept && !ignore.hasExceptions && !neededFolders.has(name)) continue;
+      const stat = statOf(source, name);
       if (stat.isDirectory()) {
         const inside = await walk(name);
         // An ignored folder is still sent where an exception keeps something in it.
-        return kept || inside.length > 0 || neededFolders.has(name) ? [{ name, source, kind: 'directory', mode: modeOf(stat), size: 0 } as const, ...inside] : [];
-      }
-      if (!kept) return [];
-      if (stat.isSymbolicLink()) return [{ name, source, kind: 'link', mode: 0o777, size: 0 } as const];
-      if (!stat.isFile()) throw new UserError(`'${name}' in the build context is neither a file nor a folder nor a link`, 'Remove it, or leave it out by .dockerignore.');
-      await checkReadable(source, name);
-      return [{ name, source, kind: 'file', mode: modeOf(stat), size: stat.size } as const];
-    });
-    return below.flat();
+        if (!kept && inside.length === 0 && !neededFolders.has(name)) continue;
+        entries.push({ name, source, kind: 'directory', mode: modeOf(stat), size: 0 });
+        for (const entry of inside) entries.push(entry);
+      } else if (kept) entries.push(leaf(name, source, stat));
+    }
+    return entries;
   };
   const found = await walk('');
   return { entries: place.kind === 'inside' ? found : [...(await sentDockerfile(place.file, patterns)), ...found.filter(({ name }) => !name.startsWith(SENT_DOCKERFILE))], dockerfile };
 }
 
-/** How many files are looked at side by side. */
-const BATCH = 64;
+/** Synchronous, as one call of the system is far cheaper than a turn of Node's threads; each folder lets others have their turn. */
+function statOf(source: string, name: string): fs.Stats {
+  try {
+    return fs.lstatSync(source);
+  } catch (error) {
+    throw unreadable(name, error);
+  }
+}
 
-async function inBatches<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = [];
-  for (let at = 0; at < items.length; at += BATCH) results.push(...(await Promise.all(items.slice(at, at + BATCH).map(work))));
-  return results;
+function leaf(name: string, source: string, stat: fs.Stats): ContextEntry {
+  if (stat.isSymbolicLink()) return { name, source, kind: 'link', mode: 0o777, size: 0 };
+  if (!stat.isFile()) throw new UserError(`'${name}' in the build context is neither a file nor a folder nor a link`, 'Remove it, or leave it out by .dockerignore.');
+  checkReadable(source, name, stat);
+  return { name, source, kind: 'file', mode: modeOf(stat), size: stat.size };
 }
 
 async function readPatterns(context: string, place: DockerfilePlace): Promise<{ patterns: string; from: string }> {
@@ -134,9 +136,11 @@ async function readFolder(folder: string, name: string): Promise<string[]> {
 }
 
 /** Found out before a pod is there that would wait for the file. */
-async function checkReadable(file: string, name: string): Promise<void> {
+function checkReadable(file: string, name: string, stat: fs.Stats): void {
+  // What anybody may read needs no asking.
+  if ((stat.mode & 0o444) === 0o444) return;
   try {
-    await fs.promises.access(file, fs.constants.R_OK);
+    fs.accessSync(file, fs.constants.R_OK);
   } catch (error) {
     throw unreadable(name, error);
   }
@@ -156,7 +160,7 @@ export function contextArchive(entries: readonly ContextEntry[], packed: (bytes:
   const archive = pack();
   // What fails before anybody reads comes out of `gzip`.
   archive.on('error', () => undefined);
-  const gzip = createGzip({ level: 1, chunkSize: CHUNK_BYTES });
+  const gzip = createGzip({ level: 1, memLevel: 9, chunkSize: CHUNK_BYTES });
   pipeline(Readable.from(padded(archive)), gzip, (error) => {
     if (error) archive.destroy(error);
   });
@@ -170,7 +174,7 @@ export function contextArchive(entries: readonly ContextEntry[], packed: (bytes:
   return gzip;
 }
 
-const CHUNK_BYTES = 256 * 1024;
+const CHUNK_BYTES = 1024 * 1024;
 
 /** In large pieces: most files are small, and each piece costs a turn of the thread that compresses. */
 async function* padded(archive: Pack): AsyncGenerator<Buffer> {
