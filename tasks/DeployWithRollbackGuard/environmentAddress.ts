@@ -1,3 +1,4 @@
+import { isForbidden, type ApiError } from '../core/kubernetes/apiError';
 import { referenceOf } from '../core/kubernetes/objectReference';
 import type { KubernetesObject } from '../core/kubernetes/objects';
 import { observe } from '../core/kubernetes/watch';
@@ -16,7 +17,12 @@ export async function environmentUrlOf(release: GuardedRelease, changed: readonl
   if (!waiting) return known;
   const { name } = waiting.metadata;
   release.agent.info(`Waiting for the address of service/${name}.`);
-  const found = await awaitAddress(release, waiting);
+  const found = await awaitAddress(release, waiting).catch((error: unknown) => {
+    if (!isForbidden(error)) throw error;
+    release.agent.warning(`The address of service/${name} cannot be awaited, so 'environmentUrl' is not set: ${(error as ApiError).message}`);
+    return 'forbidden' as const;
+  });
+  if (found === 'forbidden') return undefined;
   if (found === undefined) release.agent.warning(`service/${name} got no address within ${ADDRESS_WITHIN_MS / 1000} s, so 'environmentUrl' is not set.`);
   return found;
 }

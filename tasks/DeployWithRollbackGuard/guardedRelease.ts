@@ -144,6 +144,7 @@ export class GuardedRelease {
           waiting();
           this.agent.info(`Waiting for ${holder}, which works on the release '${this.inputs.releaseName}'.`);
         },
+        forbidden: (error) => this.agent.warning(`The lock of '${this.inputs.releaseName}' does not work as it should: ${error.message}`),
       });
     } catch (error) {
       if (!(error instanceof ApiError && error.status === 403)) throw error;

@@ -91,6 +91,11 @@ async function withoutAutoscaledReplicas(release: GuardedRelease, configs: reado
   const hasReplicas = (config: KubernetesObject) => (config as { spec?: { replicas?: number } }).spec?.replicas !== undefined;
   const namespaces = [...new Set(configs.filter(hasReplicas).map(({ metadata }) => metadata.namespace ?? release.namespace))];
   const autoscaling = new Map(await Promise.all(namespaces.map(async (namespace) => [namespace, await readAutoscaling(release.client, namespace, configs, release.signal)] as const)));
+  const isRunning = (config: KubernetesObject) => hasReplicas(config) && live.get(referenceKey(referenceOf(config))) !== undefined;
+  for (const [namespace, { refusal }] of autoscaling) {
+    const isConcerned = configs.some((config) => (config.metadata.namespace ?? release.namespace) === namespace && isRunning(config));
+    if (refusal !== undefined && isConcerned) release.agent.warning(`Whether an autoscaler has the say on replicas cannot be seen (${refusal}): on clusters before Kubernetes 1.22 they are set as the manifests name them. docs/security.md lists the right to give.`);
+  }
   return configs.map((config) => {
     const ref = referenceOf(config);
     const now = live.get(referenceKey(ref));

@@ -27,7 +27,7 @@ export async function ensureNamespace(release: GuardedRelease, expiresAt: number
   const labels = { [MANAGED_BY]: 'release-guard', [RELEASE_LABEL]: inputs.releaseName, ...(expiresAt === undefined ? {} : { [EXPIRES_LABEL]: expiry(expiresAt) }) };
   const deadline = performance.now() + inputs.timeoutMs;
   for (let told = false; ; ) {
-    const found = await readNamespace(release);
+    const found = await readNamespace(release, (why) => agent.warning(`Namespace '${namespace}' is taken for one that exists already: the account may not look at it (${why}). docs/security.md lists the rights that 'createNamespace' needs.`));
     if (found === 'unreadable') return;
     if (found?.status?.phase === 'Terminating') {
       if (!told) agent.info(`Namespace '${namespace}' is being deleted; waiting up to ${formatDuration(inputs.timeoutMs)} until it is gone.`);
@@ -56,13 +56,19 @@ export function isOurs(namespace: KubernetesObject, releaseName: string): boolea
   return labels?.[MANAGED_BY] === 'release-guard' && labels[RELEASE_LABEL] === releaseName;
 }
 
-/** @returns 'unreadable' for an account of one namespace, which may not look at namespaces: then it exists */
-export async function readNamespace({ client, namespace, signal }: GuardedRelease): Promise<Namespace | 'unreadable' | undefined> {
+/**
+ * @param refused is told why the account may not look at namespaces
+ * @returns 'unreadable' for an account of one namespace, which may not look at namespaces: then it exists
+ */
+export async function readNamespace({ client, namespace, signal }: GuardedRelease, refused: (why: string) => void = () => undefined): Promise<Namespace | 'unreadable' | undefined> {
   try {
     return await client.get<Namespace>(resourcePath('namespaces', { name: namespace }), { signal });
   } catch (error) {
     if (isNotFound(error)) return undefined;
-    if (error instanceof ApiError && error.status === 403) return 'unreadable';
+    if (error instanceof ApiError && error.status === 403) {
+      refused(error.serverMessage);
+      return 'unreadable';
+    }
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 import { UserError } from '../agent/userError';
 import { systemClock } from '../time/clock';
-import { isConflict, isNotFound } from './apiError';
+import { isConflict, isForbidden, isNotFound, type ApiError } from './apiError';
 import { settleMutation, type KubernetesClient } from './client';
 import type { Lease } from './objects';
 import { resourcePath } from './resourcePath';
@@ -19,10 +19,12 @@ export interface LeaseOptions {
   readonly signal: AbortSignal;
   /** Called once for each holder that is waited for. */
   readonly waitingFor?: (holder: string) => void;
+  /** Called where the lease that is held may not be renewed or given back: others get it too early, or too late. */
+  readonly forbidden?: (error: ApiError) => void;
 }
 
 export interface HeldLease {
-  /** Stops renewing and gives the lease back; errors are swallowed, since it expires by itself. */
+  /** Stops renewing and gives the lease back; does not reject, since it expires by itself. */
   release(): Promise<void>;
 }
 
@@ -104,6 +106,9 @@ async function take(client: KubernetesClient, path: string, current: Lease | und
 function keep(client: KubernetesClient, path: string, taken: Lease, options: LeaseOptions): HeldLease {
   const stop = new AbortController();
   let version = taken.metadata.resourceVersion;
+  const tellForbidden = (error: unknown) => {
+    if (isForbidden(error)) options.forbidden?.(error as ApiError);
+  };
   const renewing = (async () => {
     while (!stop.signal.aborted) {
       await systemClock.sleep((options.durationSeconds * 1000) / 3, stop.signal);
@@ -117,7 +122,7 @@ function keep(client: KubernetesClient, path: string, taken: Lease, options: Lea
       );
       version = renewed.metadata.resourceVersion;
     }
-  })().catch(() => undefined);
+  })().catch(tellForbidden);
   return {
     release: async () => {
       stop.abort(new Error('released'));
@@ -129,11 +134,11 @@ function keep(client: KubernetesClient, path: string, taken: Lease, options: Lea
       };
       // A renewal that was stopped under way may have been carried out.
       const removeRenewed = async (error: unknown) => {
-        if (!isConflict(error)) return;
+        if (!isConflict(error)) throw error;
         const found = await client.get<Lease>(path, { signal });
         if (found.spec?.holderIdentity === options.holder) await remove(found.metadata.resourceVersion);
       };
-      await remove(version).catch(removeRenewed).catch(() => undefined);
+      await remove(version).catch(removeRenewed).catch(tellForbidden);
     },
   };
 }
@@ -141,7 +146,7 @@ function keep(client: KubernetesClient, path: string, taken: Lease, options: Lea
 /** @returns whether the lease changed within the time */
 async function waitForChange(client: KubernetesClient, options: LeaseOptions, current: Lease | undefined, forMs: number): Promise<boolean> {
   const done = new AbortController();
-  const signal = AbortSignal.any([options.signal, done.signal, AbortSignal.timeout(Math.max(1, forMs))]);
+  const signal = AbortSignal.any([options.signal, done.signal, AbortSignal.timeout(Math.max(1, Math.ceil(forMs)))]);
   let changed = false;
   await observe<Lease>(client, resourcePath('leases', { namespace: options.namespace }), { fieldSelector: `metadata.name=${options.name}`, signal }, ([lease]) => {
     if (lease?.metadata.resourceVersion === current?.metadata.resourceVersion) return;
