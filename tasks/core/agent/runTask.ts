@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Agent, TaskOutcome } from './agent';
 import { disarmLine } from './disarm';
 import { pipelineAgent } from './pipelineAgent';
@@ -28,6 +29,8 @@ export function runPostJob(body: TaskBody): Promise<void> {
 }
 
 async function runProcess(body: TaskBody, canceledMessage: string): Promise<void> {
+  // Many requests may wait for the one signal, which Node would take for a leak and say so in the log.
+  setMaxListeners(0);
   const agent = pipelineAgent();
   const controller = new AbortController();
   const cancel = () => controller.abort(new UserError(canceledMessage));
