@@ -249,6 +249,20 @@ export function applyContract(title: string, start: () => Promise<ApplyCluster>)
         await assert.rejects(adoptClientSideApply(client, path, made), ReplacedObjectError);
       });
 
+      it('refuses, where told, to change what somebody has changed since it was read', async () => {
+        const made = await kubectlApply(configMap({ a: '1' }));
+        const path = await pathOf(made);
+        const isConflict = (error: unknown) => error instanceof ApiError && error.status === 409;
+        const config = configMap({ b: '1' }, made.metadata.name);
+        await jsonPatch(made, [{ op: 'add', path: '/data/theirs', value: '2' }], 'somebody');
+        await assert.rejects(applyOver(client, path, made, config, { guarded: true }), isConflict);
+        const { before, applied } = await applyOver(client, path, await read(made), config, { guarded: true });
+        assert.deepEqual(applied.data, { b: '1', theirs: '2' });
+        await jsonPatch(made, [{ op: 'remove', path: '/data/theirs' }], 'somebody');
+        await assert.rejects(applyOver(client, path, applied, restoreBody(before), { guarded: true, like: before }), isConflict);
+        await assert.rejects(applyOver(client, path, applied, config, { guarded: true }), isConflict);
+      });
+
       it('leaves the replicas to an autoscaler, on the way there and on the way back', async () => {
         const made = await kubectlApply(web('app:1', [X]));
         const path = await pathOf(made);

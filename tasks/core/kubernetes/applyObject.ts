@@ -25,6 +25,8 @@ export interface ApplyOptions {
 export interface AdoptOptions {
   /** Gives spec.replicas up, so that it stays as its autoscaler has set it when it is not applied: else it would fall to 1. */
   readonly releaseReplicas?: boolean;
+  /** Refuses (409) where anything changed since the object was read; else what others change meanwhile is taken as it comes. */
+  readonly guarded?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -88,7 +90,7 @@ function replaced(path: string): ReplacedObjectError {
  * @returns the object as it is then; `live` itself where nothing had to be done
  */
 export async function adoptClientSideApply<T extends KubernetesObject>(client: KubernetesClient, path: string, live: T, options: AdoptOptions = {}): Promise<T> {
-  const { releaseReplicas = false, signal } = options;
+  const { releaseReplicas = false, guarded = false, signal } = options;
   const release = releaseReplicas ? [REPLICAS] : [];
   const { uid } = live.metadata;
   for (let now = live; ; ) {
@@ -117,9 +119,14 @@ export async function adoptClientSideApply<T extends KubernetesObject>(client: K
       const found = await client.get<T>(path, { signal });
       if (found.metadata.uid !== uid) throw replaced(path);
       if (found.metadata.resourceVersion === now.metadata.resourceVersion) throw error;
+      if (guarded) throw changedMeanwhile(path);
       now = found;
     }
   }
+}
+
+function changedMeanwhile(path: string): ApiError {
+  return new ApiError(409, 'Conflict', 'the object has been modified', describeRequest('PATCH', path));
 }
 
 function isUnmanaged(object: KubernetesObject): boolean {
@@ -140,29 +147,29 @@ export interface Applied<T> {
  * @throws ReplacedObjectError where another object stands there by now
  */
 export async function applyOver<T extends KubernetesObject>(client: KubernetesClient, path: string, live: T, config: KubernetesObject, options: ApplyOverOptions = {}): Promise<Applied<T>> {
-  const { like, signal } = options;
+  const { like, guarded = false, signal } = options;
   const { uid } = live.metadata;
   const before = await adoptClientSideApply(client, path, live, options);
-  const apply = () => applyObject<T>(client, path, config, { uid, signal });
+  const apply = (to: T) => applyObject<T>(client, path, config, { uid, resourceVersion: guarded ? to.metadata.resourceVersion : undefined, signal });
   if (!like) {
     try {
-      return { before, applied: await apply() };
+      return { before, applied: await apply(before) };
     } catch (error) {
       if (!(error instanceof ApiError && error.status === 422 && unionSwitches(before, config).length > 0)) throw error;
     }
   }
   const written = await writeContent(client, path, before, config, options);
-  if (written) await adoptClientSideApply(client, path, written, options);
-  return { before, applied: await apply() };
+  return { before, applied: await apply(written ? await adoptClientSideApply(client, path, written, options) : before) };
 }
 
 /** @returns undefined where the apply alone can do it */
 async function writeContent<T extends KubernetesObject>(client: KubernetesClient, path: string, live: T, config: KubernetesObject, options: ApplyOverOptions): Promise<T | undefined> {
-  const { like, signal } = options;
+  const { like, guarded = false, signal } = options;
   for (let now = live; ; ) {
     const merged = await mergedContent(client, path, now, config, signal);
     const content = like ? orderedLike(merged, like) : merged;
     if (unionSwitches(now, config).length === 0 && isDeepStrictEqual(content, merged)) return now === live ? undefined : now;
+    if (guarded && now !== live) throw changedMeanwhile(path);
     const version: JsonPatchOperation = { op: 'test', path: '/metadata/resourceVersion', value: now.metadata.resourceVersion };
     try {
       return await client.patch<T>(path, 'json', [version, ...replacement(now, content)], { signal });
