@@ -10,8 +10,8 @@ export interface BuildPodSettings {
   readonly executorImage: string;
   /** The executor's arguments, as it shall see them. */
   readonly args: readonly string[];
-  /** Whether the context comes over standard input. */
-  readonly stdin: boolean;
+  /** How the context comes. */
+  readonly transfer: ContextTransfer;
   readonly timeoutMs: number;
   /** By which the task finds its pods again. */
   readonly labels: Readonly<Record<string, string>>;
@@ -21,7 +21,19 @@ export interface BuildPodSettings {
   readonly pod: PodSettings;
 }
 
+export type ContextTransfer =
+  /** The executor fetches it. */
+  | { readonly kind: 'none' }
+  /** Over the executor's standard input. */
+  | { readonly kind: 'stdin' }
+  /** By a command in an init container, into a volume: for clusters that refuse an attach. */
+  | { readonly kind: 'exec'; readonly image: string };
+
 export const CONTAINER = 'kaniko';
+export const CONTEXT_CONTAINER = 'context';
+/** Where a context that came by a command lies. */
+export const CONTEXT_FOLDER = '/release-guard-context';
+export const CONTEXT_FILE = `${CONTEXT_FOLDER}/context.tar.gz`;
 export const DIGEST_FILE = '/dev/termination-log';
 
 /** With these alone multi-stage builds, `--chown`, `USER` and setgid bits work (tried with both executors). */
@@ -35,7 +47,20 @@ const CAPABILITIES = ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'SETUID', 'SE
 export function buildPod(settings: BuildPodSettings) {
   const { name, secrets, platform, pod } = settings;
   const nodeSelector = { ...pod.nodeSelector, ...(platform ? platformNodes(platform) : {}) };
-  const mounts = secrets && secrets.mounts.length > 0 ? secrets.mounts : undefined;
+  const byExec = settings.transfer.kind === 'exec' ? settings.transfer : undefined;
+  const contextMount = { name: 'context', mountPath: CONTEXT_FOLDER };
+  const volumeMounts = [
+    ...(secrets ? [{ name: 'docker-config', mountPath: '/kaniko/.docker', readOnly: true }] : []),
+    ...(secrets && secrets.mounts.length > 0 ? [{ name: 'build-secrets', mountPath: SECRETS_FOLDER, readOnly: true }] : []),
+    ...(byExec ? [{ ...contextMount, readOnly: true }] : []),
+  ];
+  const secretVolume = (items: readonly string[]) => ({ secret: { secretName: name, items: items.map((key) => ({ key, path: key })) } });
+  const volumes = [
+    // A volume holds the container back until the Secret is there; a variable alone would be an error until then.
+    ...(secrets ? [{ name: 'docker-config', ...secretVolume(['config.json']) }] : []),
+    ...(secrets && secrets.mounts.length > 0 ? [{ name: 'build-secrets', ...secretVolume(secrets.mounts.map((_mount, index) => mountKey(index))) }] : []),
+    ...(byExec ? [{ name: 'context', emptyDir: {} }] : []),
+  ];
   const made = {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -53,6 +78,21 @@ export function buildPod(settings: BuildPodSettings) {
       ...(pod.serviceAccount === undefined ? {} : { serviceAccountName: pod.serviceAccount }),
       ...(Object.keys(nodeSelector).length > 0 ? { nodeSelector } : {}),
       ...(pod.tolerations.length > 0 ? { tolerations: pod.tolerations } : {}),
+      ...(byExec
+        ? {
+            initContainers: [
+              {
+                name: CONTEXT_CONTAINER,
+                image: byExec.image,
+                imagePullPolicy: 'IfNotPresent',
+                command: ['sh', '-c', 'until [ -e "$0/complete" ]; do sleep 1; done', CONTEXT_FOLDER],
+                volumeMounts: [contextMount],
+                ...(pod.resources ? { resources: pod.resources } : {}),
+                securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
+              },
+            ],
+          }
+        : {}),
       containers: [
         {
           name: CONTAINER,
@@ -60,32 +100,23 @@ export function buildPod(settings: BuildPodSettings) {
           imagePullPolicy: 'IfNotPresent',
           // The kubelet replaces `$(NAME)` and takes `$$` for `$`.
           args: settings.args.map((argument) => argument.replaceAll('$', '$$$$')),
-          ...(settings.stdin ? { stdin: true, stdinOnce: true, tty: false } : {}),
+          ...(settings.transfer.kind === 'stdin' ? { stdin: true, stdinOnce: true, tty: false } : {}),
           ...(pod.resources ? { resources: pod.resources } : {}),
           securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'], add: CAPABILITIES } },
           ...(secrets && secrets.buildArgs.length > 0 ? { env: secrets.buildArgs.map((argument) => ({ name: argument.name, valueFrom: { secretKeyRef: { name, key: buildArgKey(argument.name) } } })) } : {}),
-          ...(secrets
-            ? {
-                volumeMounts: [
-                  { name: 'docker-config', mountPath: '/kaniko/.docker', readOnly: true },
-                  ...(mounts ? [{ name: 'build-secrets', mountPath: SECRETS_FOLDER, readOnly: true }] : []),
-                ],
-              }
-            : {}),
+          ...(volumeMounts.length > 0 ? { volumeMounts } : {}),
         },
       ],
-      ...(secrets
-        ? {
-            volumes: [
-              // A volume holds the container back until the Secret is there; a variable alone would be an error until then.
-              { name: 'docker-config', secret: { secretName: name, items: [{ key: 'config.json', path: 'config.json' }] } },
-              ...(mounts ? [{ name: 'build-secrets', secret: { secretName: name, items: mounts.map((_mount, index) => ({ key: mountKey(index), path: mountKey(index) })) } }] : []),
-            ],
-          }
-        : {}),
+      ...(volumes.length > 0 ? { volumes } : {}),
     },
   };
   return overridden(made, pod.overrides, (why) => new UserError(`Input 'podOverrides' is not valid: ${why}`, 'Leave that out, or use the input that sets it.'));
+}
+
+/** What takes the context in the init container, and lets go of it only when every byte has come. */
+export function receiveCommand({ bytes, sha256 }: { bytes: number; sha256: string }): string[] {
+  const script = 'head -c "$1" > "$0/context.tar.gz" && echo "$2  $0/context.tar.gz" | sha256sum -c - > /dev/null && : > "$0/complete"';
+  return ['sh', '-c', script, CONTEXT_FOLDER, String(bytes), sha256];
 }
 
 /** The Secret with logins and build secrets; the pod owns it, so it goes when the pod goes. */

@@ -34,11 +34,13 @@ export function imageBuilds(request: ImageRequest, context: ContextListing | und
 export interface ExecutorPlace {
   readonly digestFile: string;
   readonly secretsFolder?: string;
+  /** Where a context that is sent lies for the executor; left out: in its standard input. */
+  readonly contextFile?: string;
 }
 
-export function argumentsOf(build: ImageBuild, options: ExecutorOptions, secrets: BuildSecrets, place: ExecutorPlace): string[] {
+export function argumentsOf(build: ImageBuild, options: ExecutorOptions, secrets: BuildSecrets, { contextFile, ...place }: ExecutorPlace): string[] {
   const { context } = build.request;
-  const [source, dockerfile] = context.kind === 'remote' ? [context.address, context.dockerfile] : ['tar://stdin', build.context?.dockerfile ?? ''];
+  const [source, dockerfile] = context.kind === 'remote' ? [context.address, context.dockerfile] : [`tar://${contextFile ?? 'stdin'}`, build.context?.dockerfile ?? ''];
   const asked: ExecutorBuild = {
     context: source,
     dockerfile,

@@ -32,6 +32,8 @@ export interface KanikoInputs extends ClusterInputs {
   /** In the order of the inputs; images without a registry in their name go to the first. */
   readonly accounts: readonly RegistryAccount[];
   readonly executorImage: string;
+  /** Takes the context where the cluster refuses an attach. */
+  readonly contextImage: string;
   readonly options: ExecutorOptions;
   readonly secrets: BuildSecrets;
   readonly addRunLabels: boolean;
@@ -60,7 +62,8 @@ export function readInputs(agent: Agent): KanikoInputs {
     images: readImages(inputs, agent, accounts[0]?.host),
     maxParallel: inputs.integer('maxParallel', { min: 1, max: 50 }),
     accounts,
-    executorImage: readExecutorImage(inputs),
+    executorImage: readImage(inputs, 'executorImage'),
+    contextImage: readImage(inputs, 'contextImage'),
     options: readOptions(inputs, agent),
     secrets,
     addRunLabels: inputs.boolean('addRunLabels'),
@@ -195,11 +198,11 @@ function readSecretFile(inputs: TaskInputs, file: string, line: number): Buffer 
   }
 }
 
-function readExecutorImage(inputs: TaskInputs): string {
-  const executorImage = inputs.required('executorImage');
-  const executor = parseImageReference(executorImage);
-  if (!executor.ok) throw inputs.invalid('executorImage', `'${executorImage}' is not an image reference: ${executor.why}`, 'Write it as registry/repository:tag.');
-  return executorImage;
+function readImage(inputs: TaskInputs, name: string): string {
+  const image = inputs.required(name);
+  const parsed = parseImageReference(image);
+  if (!parsed.ok) throw inputs.invalid(name, `'${image}' is not an image reference: ${parsed.why}`, 'Write it as registry/repository:tag.');
+  return image;
 }
 
 function readOptions(inputs: TaskInputs, agent: Agent): ExecutorOptions {

@@ -1,7 +1,7 @@
 import type { Agent } from '../core/agent/agent';
 import { UserError } from '../core/agent/userError';
 import { ApiError, ConnectionError, isNotFound } from '../core/kubernetes/apiError';
-import { attachStdin, type AttachedStdin } from '../core/kubernetes/attachStdin';
+import { attachStdin, execStdin, type AttachedStdin } from '../core/kubernetes/attachStdin';
 import { mayHaveHappened, settleMutation, type KubernetesClient } from '../core/kubernetes/client';
 import { likelyCause } from '../core/kubernetes/diagnosis';
 import { followLog } from '../core/kubernetes/followLog';
@@ -12,7 +12,7 @@ import { resourcePath } from '../core/kubernetes/resourcePath';
 import { observe } from '../core/kubernetes/watch';
 import type { DockerConfig } from '../core/registry/dockerConfig';
 import { formatDuration, systemClock } from '../core/time/clock';
-import { buildPod, buildSecret, CONTAINER, type BuildPodSettings } from './buildPod';
+import { buildPod, buildSecret, CONTAINER, CONTEXT_CONTAINER, receiveCommand, type BuildPodSettings } from './buildPod';
 import type { BuildSecrets } from './buildSecrets';
 import { formatBytes } from './byteSize';
 import { contextArchive, type ContextEntry } from './contextArchive';
@@ -27,10 +27,18 @@ export interface BuildRequest {
   readonly secret: { readonly config: DockerConfig; readonly secrets: BuildSecrets } | undefined;
   /** What is sent; left out where the executor fetches the context itself. */
   readonly entries: readonly ContextEntry[] | undefined;
+  /** Of the packed context, for a transfer by a command. */
+  readonly packedContext?: PackedContext;
   readonly open: OpenBuilds;
   /** Is told of the files' bytes as they are packed. */
   readonly packed: (bytes: number) => void;
   readonly signal: AbortSignal;
+}
+
+/** What a context becomes when it is packed; the same tree gives the same bytes. */
+export interface PackedContext {
+  readonly bytes: number;
+  readonly sha256: string;
 }
 
 /** Where a build's lines go: to the agent, marked where several builds run side by side. */
@@ -43,6 +51,11 @@ export interface BuildEnd extends ExecutorEnd {
 
 /** The context did not arrive whole, for reasons of the connection; a fresh pod may have more luck. */
 export class BrokenUploadError extends UserError {}
+
+/** The cluster, or what stands before it, does not let us attach to a container. */
+export class AttachRefusedError extends Error {
+  override readonly name = 'AttachRefusedError';
+}
 
 /** The pod is never restarted, so a container that is down stays down. */
 const GRACES = { imagePull: 60_000, unschedulable: 300_000, crashLoopRestarts: 0 };
@@ -71,8 +84,9 @@ export async function runBuildPod(agent: BuildVoice, client: KubernetesClient, r
     await createSecret(client, request, pod);
     agent.info(`Waiting for the pod ${settings.name} to run.`);
     const states = containerStates(client, pod, signal, (why) => agent.info(`It does not run yet: ${why}.`));
+    if (settings.transfer.kind === 'exec') await uploadByCommand(agent, client, request, states);
     await states.running;
-    const stdin = request.entries && (await attachWhileRunning(client, request, states));
+    const stdin = settings.transfer.kind === 'stdin' ? await attachWhileRunning(client, request, states) : undefined;
     const log = new ExecutorLog();
     const logged = printLog(agent, client, request, states, log, signal);
     try {
@@ -114,6 +128,8 @@ function create<T extends Pod | Secret>(client: KubernetesClient, { namespace, s
 }
 
 interface ContainerStates {
+  /** Resolves once the init container that takes the context runs. */
+  readonly initRunning: Promise<void>;
   /** Resolves once the container runs or has ended; rejects where it never will. */
   readonly running: Promise<void>;
   readonly terminated: Promise<NonNullable<ContainerState['terminated']>>;
@@ -131,9 +147,11 @@ function containerStates(client: KubernetesClient, created: Pod, signal: AbortSi
   let events: readonly KubernetesEvent[] | undefined;
   let suspectTimer: NodeJS.Timeout | undefined;
   let suspectReason: string | undefined;
+  const initRunning = deferred<void>();
   const running = deferred<void>();
   const terminated = deferred<NonNullable<ContainerState['terminated']>>();
   const fail = (error: Error) => {
+    initRunning.reject(error);
     running.reject(error);
     terminated.reject(error);
   };
@@ -153,6 +171,10 @@ function containerStates(client: KubernetesClient, created: Pod, signal: AbortSi
     if (state?.running) {
       clearTimeout(suspectTimer);
       return running.resolve();
+    }
+    if (latest.status?.initContainerStatuses?.find((status) => status.name === CONTEXT_CONTAINER)?.state?.running) {
+      clearTimeout(suspectTimer);
+      return initRunning.resolve();
     }
     const verdict = podVerdict(latest, GRACES, events);
     if (verdict.kind === 'fatal') return fail(cannotStart(created, verdict.reason, verdict.message));
@@ -180,7 +202,7 @@ function containerStates(client: KubernetesClient, created: Pod, signal: AbortSi
     latest = pod;
     judge();
   }).catch(fail);
-  return { running: running.promise, terminated: terminated.promise, hasEnded: () => ended };
+  return { initRunning: initRunning.promise, running: running.promise, terminated: terminated.promise, hasEnded: () => ended };
 }
 
 function deferred<T>() {
@@ -206,19 +228,48 @@ function cannotStart(pod: Pod, reason: string, message: string): UserError {
 }
 
 /** @returns undefined where the executor has ended before it could be attached to: its log tells why */
-async function attachWhileRunning(client: KubernetesClient, { namespace, settings, signal }: BuildRequest, states: ContainerStates): Promise<AttachedStdin | undefined> {
+function attachWhileRunning(client: KubernetesClient, { namespace, settings, signal }: BuildRequest, states: ContainerStates): Promise<AttachedStdin | undefined> {
+  return whileRunning(settings.name, states, signal, () => attachStdin(client, { namespace, pod: settings.name, container: CONTAINER }), (why) => new AttachRefusedError(why));
+}
+
+async function whileRunning<T>(pod: string, states: ContainerStates, signal: AbortSignal, open: () => Promise<T>, refused: (why: string) => Error): Promise<T | undefined> {
   for (const giveUpAt = Date.now() + ATTACH_PATIENCE_MS; ; ) {
     if (states.hasEnded()) return undefined;
     try {
-      return await attachStdin(client, { namespace, pod: settings.name, container: CONTAINER });
+      return await open();
     } catch (error) {
       // A second attach would mix into the first, so where that is in doubt only a fresh pod helps.
-      if (!(error instanceof ApiError) && !(error instanceof ConnectionError && !error.sent)) throw brokenUpload(settings.name, error instanceof Error ? error.message : String(error));
+      if (!(error instanceof ApiError) && !(error instanceof ConnectionError && !error.sent)) throw brokenUpload(pod, error instanceof Error ? error.message : String(error));
       // The kubelet answers 500 or 404 until its runtime knows the container as running.
       const mayPass = error instanceof ConnectionError || error.status >= 500 || error.status === 404 || error.status === 429;
+      if (error instanceof ApiError && error.status !== 401 && (!mayPass || Date.now() > giveUpAt)) throw refused(error.message);
       if (!mayPass || Date.now() > giveUpAt) throw error;
       await Promise.race([systemClock.sleep(ATTACH_RETRY_MS, signal), states.terminated]);
     }
+  }
+}
+
+/** Sends the context into the init container, which ends when all of it has come. */
+async function uploadByCommand(agent: BuildVoice, client: KubernetesClient, request: BuildRequest, states: ContainerStates): Promise<void> {
+  const { namespace, settings, entries = [], packedContext } = request;
+  if (!packedContext) throw new Error('A transfer by a command needs the size of what is sent.');
+  await states.initRunning;
+  const of = { namespace, pod: settings.name, container: CONTEXT_CONTAINER, command: receiveCommand(packedContext) };
+  const stdin = await whileRunning(settings.name, states, request.signal, () => execStdin(client, of), (why) => new UserError(why, ''));
+  if (!stdin) return;
+  const archive = contextArchive(entries, request.packed);
+  try {
+    const sending = stdin.send(archive);
+    sending.catch(() => undefined);
+    // A command that has read all may end before the last frame is known to be sent.
+    await Promise.race([stdin.ended, states.terminated, sending.then(() => stdin.ended)]);
+    agent.info(`Sent ${entries.length} files and folders, as ${formatBytes(packedContext.bytes)}.`);
+  } catch (error) {
+    if (request.signal.aborted || error instanceof UserError) throw error;
+    throw brokenUpload(settings.name, error instanceof Error ? error.message : String(error));
+  } finally {
+    archive.destroy();
+    stdin.close();
   }
 }
 

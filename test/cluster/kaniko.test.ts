@@ -3,12 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connectCluster } from '../../tasks/core/kubernetes/connect';
 import { caOf, serverOf, serviceAccount } from '../contract/guardContract';
-import { kanikoContract, REGISTRY_USER, type KanikoCluster } from '../contract/kanikoContract';
+import { execInPlaceOfAttach, kanikoContract, REGISTRY_USER, type KanikoCluster } from '../contract/kanikoContract';
+import { roleRules } from '../contract/securityRoles';
 import { RecordingAgent } from '../core/agent/recordingAgent';
 import { startDockerRegistry } from './dockerRegistry';
 import { kanikoImage } from './kanikoImage';
 import { startRealCluster } from './realCluster';
-import { leastToken } from './realGuardCluster';
+import { leastToken, tokenWith } from './realGuardCluster';
 import { layOutPython } from './serviceImage';
 
 /** Of the password of REGISTRY_USER, by bcrypt. */
@@ -43,6 +44,11 @@ async function startCluster(): Promise<KanikoCluster> {
       const token = await leastToken(client, namespace, 'release-guard-build');
       return serviceAccount({ name: 'cluster' }, { url: serverOf(cluster.kubeconfig), token, ca: caOf(cluster.kubeconfig) });
     },
+    connectionWithoutAttach: async (namespace) => {
+      const token = await tokenWith(client, namespace, 'without-attach', execInPlaceOfAttach(await roleRules('release-guard-build')));
+      return serviceAccount({ name: 'without-attach' }, { url: serverOf(cluster.kubeconfig), token, ca: caOf(cluster.kubeconfig) });
+    },
+    contextImage: 'busybox:1.35',
     stop: async () => {
       client.close();
       await cluster.stop();

@@ -1,7 +1,7 @@
 import type { KubernetesClient } from '../../tasks/core/kubernetes/client';
 import { connectCluster } from '../../tasks/core/kubernetes/connect';
 import { caOf, serverOf, serviceAccount, type GuardCluster } from '../contract/guardContract';
-import { roleRules } from '../contract/securityRoles';
+import { roleRules, type RoleRule } from '../contract/securityRoles';
 import { RecordingAgent } from '../core/agent/recordingAgent';
 import { startRealCluster } from './realCluster';
 import { serviceImages } from './serviceImage';
@@ -27,11 +27,15 @@ export async function realGuardCluster(): Promise<GuardCluster> {
 
 /** The token of a service account that has these Roles of docs/security.md in the namespace, and no more. */
 export async function leastToken(client: KubernetesClient, namespace: string, ...roles: readonly [string, ...string[]]): Promise<string> {
-  const name = 'release-guard';
+  return tokenWith(client, namespace, 'release-guard', await roleRules(...roles));
+}
+
+/** The token of a new service account that may do in the namespace what the rules say. */
+export async function tokenWith(client: KubernetesClient, namespace: string, name: string, rules: readonly RoleRule[]): Promise<string> {
   const rbac = `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}`;
   const accounts = `/api/v1/namespaces/${namespace}/serviceaccounts`;
   await client.create(accounts, { metadata: { name } });
-  await client.create(`${rbac}/roles`, { metadata: { name }, rules: await roleRules(...roles) });
+  await client.create(`${rbac}/roles`, { metadata: { name }, rules });
   await client.create(`${rbac}/rolebindings`, {
     metadata: { name },
     roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name },

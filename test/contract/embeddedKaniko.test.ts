@@ -6,22 +6,30 @@ import { standInRootfs } from '../../rehearsal/kaniko/standIn';
 import { registryImageStore } from '../../rehearsal/registry/registryImageStore';
 import { startRegistry } from '../../rehearsal/registry/registryServer';
 import { serviceAccount } from './guardContract';
-import { kanikoContract, REGISTRY_USER, type KanikoCluster } from './kanikoContract';
+import { execInPlaceOfAttach, kanikoContract, REGISTRY_USER, type KanikoCluster } from './kanikoContract';
 import { roleRules } from './securityRoles';
 
 const EXECUTOR = 'kaniko-stand-in:v1.28.3';
+/** Empty: its programs are those of the machine. */
+const CONTEXT_IMAGE = 'local.invalid/programs:1';
 
 async function start(attachV5: boolean): Promise<KanikoCluster> {
   const folder = await mkdtemp(path.join(tmpdir(), 'kaniko-image-'));
   const executors = folderImageStore();
   executors.add(EXECUTOR, await standInRootfs(folder));
+  executors.add(CONTEXT_IMAGE, { rootfs: await mkdtemp(path.join(folder, 'context-image-')), config: {} });
   const registry = await startRegistry({ users: { [REGISTRY_USER.name]: REGISTRY_USER.password } });
   const refusing = await startRegistry({ refusePushes: true });
   const pushed = registryImageStore(registry);
   const images: ImageStore = { local: true, resolve: (reference) => executors.resolve(reference) ?? pushed.resolve(reference) };
   const token = 'least-rights';
   const rules = await roleRules('release-guard-build');
-  const cluster = await startEmbeddedCluster({ images, attachV5, users: [{ token, user: 'system:serviceaccount:pipelines:release-guard', rules }] });
+  const users = [
+    { token, user: 'system:serviceaccount:pipelines:release-guard', rules },
+    { token: `${token}-exec`, user: 'system:serviceaccount:pipelines:without-attach', rules: execInPlaceOfAttach(rules) },
+  ];
+  const cluster = await startEmbeddedCluster({ images, attachV5, users });
+  const account = (name: string, ofToken: string) => Promise.resolve(serviceAccount({ name }, { url: cluster.url, token: ofToken, ca: Buffer.from(cluster.caPem).toString('base64') }));
   return {
     kubeconfig: cluster.kubeconfig,
     executorImage: EXECUTOR,
@@ -31,7 +39,9 @@ async function start(attachV5: boolean): Promise<KanikoCluster> {
     base: { image: 'scratch' },
     stallMs: 4_000,
     largeContext: 128 * 1024 * 1024,
-    connection: () => Promise.resolve(serviceAccount({ name: 'cluster' }, { url: cluster.url, token, ca: Buffer.from(cluster.caPem).toString('base64') })),
+    connection: () => account('cluster', token),
+    connectionWithoutAttach: () => account('without-attach', `${token}-exec`),
+    contextImage: CONTEXT_IMAGE,
     stop: async () => {
       await cluster.stop();
       await pushed.close();

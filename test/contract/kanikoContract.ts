@@ -18,6 +18,7 @@ import { forwardPort } from '../../tasks/core/kubernetes/portForward';
 import { resourcePath } from '../../tasks/core/kubernetes/resourcePath';
 import { watchRollout } from '../../tasks/core/kubernetes/watchRollout';
 import { RecordingAgent } from '../core/agent/recordingAgent';
+import type { RoleRule } from './securityRoles';
 import { processesWith, processWith, watchMemory } from './localProcesses';
 
 export interface KanikoCluster {
@@ -36,6 +37,10 @@ export interface KanikoCluster {
   readonly largeContext: number;
   /** A connection with no more rights in the namespace than docs/security.md lists for the task. */
   connection(namespace: string): Promise<ServiceConnection>;
+  /** The like with a right to `pods/exec` in place of `pods/attach`. */
+  connectionWithoutAttach(namespace: string): Promise<ServiceConnection>;
+  /** Has a shell and the usual programs. */
+  readonly contextImage: string;
   stop(): Promise<void>;
 }
 
@@ -44,6 +49,11 @@ export const REGISTRY_USER = { name: 'bob', password: 's3cret"\\' };
 const ROOT = path.resolve(__dirname, '../..');
 const MEBIBYTE = 1024 * 1024;
 const COMPONENT = 'app.kubernetes.io/component=kaniko-build';
+
+/** The rights of a build in a cluster that refuses attaches. */
+export function execInPlaceOfAttach(rules: readonly RoleRule[]): RoleRule[] {
+  return rules.map((rule) => ({ ...rule, resources: rule.resources.map((resource) => (resource === 'pods/attach' ? 'pods/exec' : resource)) }));
+}
 
 export interface KanikoContractOptions {
   /** Only that a build is sent, pushed, run and cleaned away: for further kinds of a cluster. */
@@ -387,6 +397,17 @@ export function kanikoContract(name: string, start: () => Promise<KanikoCluster>
         const stalled = (words: readonly string[]) => words.some((word) => word.startsWith(`--destination=${cluster.registry.fromPods}/shop/api:stalled`));
         for (const deadline = Date.now() + 30_000; processesWith(stalled).length > 0; await delay(100)) assert.ok(Date.now() < deadline, 'an executor still runs');
       });
+    });
+
+    it('sends the context by a command where an attach is refused', async () => {
+      const withoutAttach = await cluster.connectionWithoutAttach(namespace);
+      const name = await context({ Dockerfile: 'FROM scratch\nCOPY a b /\n', a: 'a'.repeat(100_000), b: '' });
+      const result = await run([step({ context: name, dockerfile: `${name}/Dockerfile`, tags: 'by-exec', contextImage: cluster.contextImage, kubernetesServiceConnection: withoutAttach.name })], {}, { connections: [withoutAttach, registryConnection()] });
+      assert.equal(result.result, 'Succeeded', logOf(result));
+      assert.match(logOf(result), /403.*The context is sent by a command in an init container instead\./);
+      assert.equal(runOf(result).outputVariables['digest'], await digestInRegistry('shop/api', 'by-exec'));
+      assert.deepEqual(await filesOf(cluster, 'shop/api', 'by-exec'), ['a', 'b']);
+      await assertNothingLeft();
     });
 
     it('sweeps old builds of other runs, and leaves alone what may be at work', async () => {

@@ -5,6 +5,7 @@ import { resourcePath } from './resourcePath';
 import { openWebSocket } from './webSocket';
 
 const STDIN = 0;
+const STDERR = 2;
 const ERROR = 3;
 const CLOSE = 255;
 const V5 = 'v5.channel.k8s.io';
@@ -12,6 +13,9 @@ const V4 = 'v4.channel.k8s.io';
 const FRAME_BYTES = 64 * 1024;
 /** How much may wait in memory for a slow reader. */
 const HIGH_WATER_BYTES = 1024 * 1024;
+
+/** Of what a command complains about. */
+const ERRORS_KEPT = 500;
 
 /** A container's standard input, attached to once: a second attach would close it for the program. */
 export interface AttachedStdin {
@@ -35,8 +39,32 @@ export interface AttachedStdin {
 export async function attachStdin(client: KubernetesClient, of: { namespace: string; pod: string; container: string }): Promise<AttachedStdin> {
   const path = resourcePath('pods', { namespace: of.namespace, name: of.pod, subresource: 'attach' });
   const query = `container=${encodeURIComponent(of.container)}&stdin=true&stdout=false&stderr=false&tty=false`;
-  // Offered alone, v5 is refused by servers before 1.29.
-  const socket = await openWebSocket(client, `${path}?${query}`, [V5, V4]);
+  return stdinOf(await open(client, `${path}?${query}`));
+}
+
+/** A command of its own in a running container, with an input. */
+export interface ExecutedStdin extends AttachedStdin {
+  /** Resolves when the command has ended well; rejects where it did not, or nobody can tell. */
+  readonly ended: Promise<void>;
+}
+
+/**
+ * Runs a command in a running container and gives it an input. On v4 it has to know itself where its input ends.
+ * @throws ApiError where the API server or the kubelet refuses
+ */
+export async function execStdin(client: KubernetesClient, of: { namespace: string; pod: string; container: string; command: readonly string[] }): Promise<ExecutedStdin> {
+  const path = resourcePath('pods', { namespace: of.namespace, name: of.pod, subresource: 'exec' });
+  const words = of.command.map((word) => `command=${encodeURIComponent(word)}`).join('&');
+  const socket = await open(client, `${path}?container=${encodeURIComponent(of.container)}&${words}&stdin=true&stdout=false&stderr=true&tty=false`);
+  return { ...stdinOf(socket), ended: endOf(socket) };
+}
+
+/** Offered alone, v5 is refused by servers before 1.29. */
+function open(client: KubernetesClient, path: string): Promise<WebSocket> {
+  return openWebSocket(client, path, [V5, V4]);
+}
+
+function stdinOf(socket: WebSocket): AttachedStdin {
   const broken = breakOf(socket);
 
   const pump = async (source: Readable, sent?: (bytes: number) => void): Promise<void> => {
@@ -67,6 +95,24 @@ export async function attachStdin(client: KubernetesClient, of: { namespace: str
     },
     close: () => socket.terminate(),
   };
+}
+
+/** The status on the error channel is the last word of a command. */
+function endOf(socket: WebSocket): Promise<void> {
+  let errors = '';
+  const ended = new Promise<void>((resolve, reject) => {
+    socket.on('message', (message: Buffer) => {
+      const text = message.subarray(1).toString('utf8');
+      if (message[0] === STDERR) errors = (errors + text).slice(-ERRORS_KEPT);
+      if (message[0] !== ERROR || text === '') return;
+      if (/"status":\s*"Success"/.test(text)) resolve();
+      else reject(new Error(errors.trim() || text));
+    });
+    socket.on('close', (code) => reject(new Error(`the connection to the container was closed (code ${code})`)));
+    socket.on('error', reject);
+  });
+  ended.catch(() => undefined);
+  return ended;
 }
 
 /** Rejects when the connection breaks, or the server tells of an error on its channel. */

@@ -7,7 +7,7 @@ const settings: BuildPodSettings = {
   name: 'kaniko-build-1',
   executorImage: 'registry.example/kaniko:1',
   args: ['--context=tar://stdin', '--build-arg=PRICE=$$5 $(HOME) $x'],
-  stdin: true,
+  transfer: { kind: 'stdin' },
   timeoutMs: 90_500,
   labels: { step: 'x' },
   secrets: noSecrets,
@@ -25,7 +25,16 @@ describe('buildPod', () => {
   });
 
   it('has no standard input where the executor fetches the context', () => {
-    assert.equal(buildPod({ ...settings, stdin: false }).spec.containers[0]?.stdin, undefined);
+    assert.equal(buildPod({ ...settings, transfer: { kind: 'none' } }).spec.containers[0]?.stdin, undefined);
+  });
+
+  it('waits in an init container for a context that comes by a command', () => {
+    const { spec } = buildPod({ ...settings, secrets: undefined, transfer: { kind: 'exec', image: 'busybox:1' } });
+    const [init] = spec.initContainers ?? [];
+    assert.deepEqual([init?.image, init?.volumeMounts], ['busybox:1', [{ name: 'context', mountPath: '/release-guard-context' }]]);
+    assert.equal(spec.containers[0]?.stdin, undefined);
+    assert.deepEqual(spec.containers[0]?.volumeMounts, [{ name: 'context', mountPath: '/release-guard-context', readOnly: true }]);
+    assert.deepEqual(spec.volumes, [{ name: 'context', emptyDir: {} }]);
   });
 
   it('keeps dollars of the arguments from the kubelet', () => {
