@@ -9,6 +9,7 @@ import { build } from './build';
 /** Each is loaded when it is asked for. */
 const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   deploy: async () => (await import('./bench/deploy')).deploy,
+  kaniko: async () => (await import('./bench/kaniko')).kaniko,
 };
 
 export interface BenchArguments {

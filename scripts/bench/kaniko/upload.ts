@@ -20,9 +20,12 @@ void (async () => {
   const source = { kind: 'kubeconfig', text: readFileSync(kubeconfig, 'utf8'), context: undefined, skipTlsVerify: false, from: 'the benchmark' };
   const { client } = connectCluster(source as never, agent as never);
   const stdin = await attachStdin(client, { namespace, pod, container: 'main' });
-  await stdin.send(createReadStream(file, { highWaterMark: 262144 }));
-  // Rejects when the server closes the connection.
-  await stdin.send(new Readable({ read: () => undefined })).catch(() => undefined);
+  const closed = (error: Error) => {
+    if (!error.message.startsWith('the connection to the container was closed')) throw error;
+  };
+  await stdin.send(createReadStream(file, { highWaterMark: 262144 })).catch(closed);
+  // Rejects when the server closes the connection, which it does when the container has read all and ends.
+  await stdin.send(new Readable({ read: () => undefined })).catch(closed);
   process.exit(0);
 })();
 `;
@@ -57,15 +60,26 @@ export async function measureUpload({ quick, note, signal }: BenchmarkSetting): 
     const [ours, clientNode] = [await bundleProgram(join(folder, 'ours.js'), OURS), await bundleProgram(join(folder, 'client-node.js'), CLIENT_NODE)];
     const pods = new ReadingPods(cluster, folder, signal);
     const speed = ({ startedAt, endedAt, exitCode, output }: ProcessEnd): number => {
-      if (exitCode !== 0) throw new Error(`An upload ended with ${exitCode}: ${output}`);
+      if (exitCode !== 0) throw new Error(`An upload ended with ${exitCode}: ${output.slice(-500)}`);
       return bytes / 1000 / (endedAt - startedAt);
     };
     const env = { PATH: process.env['PATH'] ?? '', HOME: folder };
-    const attach = (program: string) => pods.with(['head', '-c', String(bytes)], (pod) => measure({ file: process.execPath, args: [program, cluster.kubeconfigFile, 'default', pod, file], env, signal }));
+    const whole = (counted: string): void => {
+      if (counted.trim() !== String(bytes)) throw new Error(`Of ${bytes} bytes came ${counted.slice(-500)}`);
+    };
+    const attach = (program: string) =>
+      pods.with(`head -c ${bytes} | wc -c`, async (pod) => {
+        const end = await measure({ file: process.execPath, args: [program, cluster.kubeconfigFile, 'default', pod, file], env, signal });
+        whole(await pods.log(pod));
+        return end;
+      });
     const exec = () =>
-      pods.with(['sleep', '3600'], (pod) =>
-        measure({ file: 'sh', args: ['-c', '"$0" --kubeconfig "$1" exec -i "$2" -- head -c "$3" < "$4" > /dev/null', cluster.kubectl, cluster.kubeconfigFile, pod, String(bytes), file], env, signal }),
-      );
+      pods.with('sleep 3600', async (pod) => {
+        const command = '"$0" --kubeconfig "$1" exec -i "$2" -- sh -c "head -c $3 | wc -c" < "$4"';
+        const end = await measure({ file: 'sh', args: ['-c', command, cluster.kubectl, cluster.kubeconfigFile, pod, String(bytes), file], env, signal });
+        whole(end.output);
+        return end;
+      });
     const pairs = await interleave(
       quick ? 7 : 15,
       async () => speed(await attach(ours)),
@@ -94,9 +108,9 @@ class ReadingPods {
     private readonly signal: AbortSignal,
   ) {}
 
-  async with<T>(command: readonly string[], use: (pod: string) => Promise<T>): Promise<T> {
+  async with<T>(command: string, use: (pod: string) => Promise<T>): Promise<T> {
     const name = `release-guard-bench-${process.pid}-${++this.count}`;
-    const container = { name: 'main', image: 'busybox:1.35', imagePullPolicy: 'IfNotPresent', command: ['sh', '-c', `${command.join(' ')} > /dev/null`], stdin: true, stdinOnce: true };
+    const container = { name: 'main', image: 'busybox:1.35', imagePullPolicy: 'IfNotPresent', command: ['sh', '-c', command], stdin: true, stdinOnce: true };
     const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name }, spec: { restartPolicy: 'Never', terminationGracePeriodSeconds: 0, containers: [container] } };
     await this.kubectl(['run', name, '--image=busybox:1.35', '--restart=Never', `--overrides=${JSON.stringify(pod)}`]);
     try {
@@ -107,8 +121,14 @@ class ReadingPods {
     }
   }
 
-  private async kubectl(args: readonly string[]): Promise<void> {
+  /** All that it writes until it ends. */
+  log(pod: string): Promise<string> {
+    return this.kubectl(['logs', '-f', pod]);
+  }
+
+  private async kubectl(args: readonly string[]): Promise<string> {
     const end = await measure({ file: this.cluster.kubectl, args: ['--kubeconfig', this.cluster.kubeconfigFile, ...args], env: { PATH: process.env['PATH'] ?? '', HOME: this.home }, signal: this.signal });
     if (end.exitCode !== 0) throw new Error(`kubectl ${args[0]} failed: ${end.output}`);
+    return end.output;
   }
 }
