@@ -1,11 +1,7 @@
 import type { Agent, TaskOutcome } from '../core/agent/agent';
 import { deploy } from './deploy';
-import { destroy } from './destroy';
 import { GuardedRelease } from './guardedRelease';
 import { readInputs, type DeployInputs, type DestroyInputs, type GuardInputs, type RollbackInputs } from './inputs';
-import { returnTo } from './returnTo';
-import { confirmRun, rollBackRun } from './settleRelease';
-import { showStatus } from './showStatus';
 
 /** The task's main process. */
 export async function guard(agent: Agent, signal: AbortSignal): Promise<TaskOutcome> {
@@ -18,19 +14,20 @@ export async function guard(agent: Agent, signal: AbortSignal): Promise<TaskOutc
   }
 }
 
-function act(release: GuardedRelease, inputs: GuardInputs): Promise<TaskOutcome> {
+/** What a deploy does not need is loaded only where it is asked for. */
+async function act(release: GuardedRelease, inputs: GuardInputs): Promise<TaskOutcome> {
   switch (inputs.action) {
     case 'deploy':
       return deploy(release, inputs as DeployInputs);
     case 'rollback': {
       const { to } = inputs as RollbackInputs;
-      return to === undefined ? rollBackRun(release) : returnTo(release, to);
+      return to === undefined ? (await import('./settleRelease')).rollBackRun(release) : (await import('./returnTo')).returnTo(release, to);
     }
     case 'confirm':
-      return confirmRun(release);
+      return (await import('./settleRelease')).confirmRun(release);
     case 'status':
-      return showStatus(release);
+      return (await import('./showStatus')).showStatus(release);
     case 'destroy':
-      return destroy(release, inputs as DestroyInputs);
+      return (await import('./destroy')).destroy(release, inputs as DestroyInputs);
   }
 }
