@@ -54,7 +54,7 @@ export async function layOutSources(root: string, folder: string, version: strin
 export async function deploySample(api: ClusterApi, root: string): Promise<void> {
   const { namespace, name } = SAMPLE_SERVICE;
   const folder = join(root, 'samples/python-service/kubernetes');
-  for (const file of (await readdir(folder)).sort()) {
+  for (const file of (await readdir(folder)).filter((name) => name.endsWith('.yaml')).sort()) {
     for (const document of parseAllDocuments(await readFile(join(folder, file), 'utf8'))) {
       const object = document.toJS() as { apiVersion: string; kind: string };
       const plural = PLURALS[object.kind];

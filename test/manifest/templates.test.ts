@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { parsePipeline, readPipeline } from '../../rehearsal/pipeline/parsePipeline';
@@ -19,7 +19,9 @@ function expanded(pipeline: Pipeline): string {
   const steps = stepsOf(pipeline).map((step) => {
     if (step.kind === 'checkout') return { checkout: step.repository };
     const { name, displayName, condition } = step;
-    return step.kind === 'task' ? { task: step.task, name, displayName, condition, inputs: step.inputs } : { [step.kind]: step.script, name, displayName, condition };
+    // An input is a text to the agent; the schema wants a boolean as YAML writes it.
+    const inputs = (given: object) => Object.fromEntries(Object.entries(given).map(([input, value]) => [input, value === 'True' || value === 'False' ? value === 'True' : (value as string)]));
+    return step.kind === 'task' ? { task: step.task, name, displayName, condition, inputs: inputs(step.inputs) } : { [step.kind]: step.script, name, displayName, condition };
   });
   return stringify({ steps });
 }
@@ -38,7 +40,9 @@ describe('the templates, expanded,', () => {
     this.skip();
   });
 
-  for (const file of readdirSync(join(templates, 'python')).filter((name) => !name.startsWith('steps-'))) {
+  const pipelines = readdirSync(join(templates, 'python')).filter((name) => !name.startsWith('steps-'));
+  const building = pipelines.filter((name) => readFileSync(join(templates, 'python', name), 'utf8').includes('buildImage'));
+  for (const file of building) {
     for (const buildImage of ['true', 'false']) {
       it(`fit the schema: ${file}, buildImage ${buildImage}`, async () => {
         const pipeline = readPipeline(join(templates, 'python', file), { ...settings, parameters: { buildImage } });
@@ -46,6 +50,19 @@ describe('the templates, expanded,', () => {
         assert.deepEqual(await pipelineFindings(expanded(pipeline)), []);
       });
     }
+  }
+  for (const file of pipelines.filter((name) => !building.includes(name))) {
+    it(`fit the schema: ${file}`, async () => {
+      assert.deepEqual(await pipelineFindings(expanded(readPipeline(join(templates, 'python', file), settings))), []);
+    });
+  }
+
+  for (const [branch, overlay] of [['main', 'prod'], ['develop', 'dev']]) {
+    it(`go by the branch: overlay-per-branch.yml on ${branch}`, () => {
+      const variables = [{ name: 'Build.SourceBranchName', value: branch ?? '' }];
+      const pipeline = readPipeline(join(templates, 'python/overlay-per-branch.yml'), { ...settings, variables });
+      assert.equal(pipeline.variables.find(({ name }) => name === 'overlay')?.value, overlay);
+    });
   }
 
   const cases: [string, object, (steps: readonly PipelineStep[]) => void][] = [
@@ -71,6 +88,27 @@ describe('the templates, expanded,', () => {
     ['steps-deploy-guard.yml', { workload: 'deployment/a', action: 'rollback' }, (steps) => {
       assert.ok(steps[0]?.kind === 'task');
       assert.deepEqual([steps[0].displayName, steps[0].inputs['image'], steps[0].inputs['action']], ['Roll back', undefined, 'rollback']);
+    }],
+    ['steps-deploy-manifests.yml', { manifests: 'k8s', createNamespace: true, ttl: '72h' }, (steps) => {
+      assert.ok(steps[0]?.kind === 'task');
+      assert.deepEqual([steps[0].displayName, steps[0].inputs['manifests'], steps[0].inputs['createNamespace'], steps[0].inputs['ttl']], ['Deploy, guarded', 'k8s', 'True', '72h']);
+      assert.ok(!('kustomize' in steps[0].inputs), 'an empty path would become the folder of the sources');
+    }],
+    ['steps-deploy-manifests.yml', { kustomize: 'overlays/prod', dryRun: true }, (steps) => {
+      assert.ok(steps[0]?.kind === 'task');
+      assert.deepEqual([steps[0].displayName, steps[0].inputs['kustomize'], steps[0].inputs['dryRun']], ['Show what would change', 'overlays/prod', 'True']);
+    }],
+    ['steps-deploy-manifests.yml', { manifests: 'k8s', action: 'rollback' }, (steps) => {
+      assert.ok(steps[0]?.kind === 'task');
+      assert.deepEqual([steps[0].displayName, steps[0].inputs['manifests'], steps[0].inputs['tokens']], ['Roll back', 'k8s', undefined]);
+    }],
+    ['steps-destroy-release.yml', { releaseName: 'api', condition: 'always()' }, (steps) => {
+      assert.ok(steps[0]?.kind === 'task');
+      assert.deepEqual([steps[0].displayName, steps[0].condition, steps[0].inputs['releaseName']], ['Destroy the release', 'always()', 'api']);
+    }],
+    ['steps-destroy-release.yml', { selector: 'release-guard/release=api' }, (steps) => {
+      assert.ok(steps[0]?.kind === 'task');
+      assert.deepEqual([steps[0].displayName, steps[0].inputs['selector']], ['Destroy what is stale', 'release-guard/release=api']);
     }],
     ['steps-newman-gate.yml', { target: 'svc/a:80', collection: 'c.json' }, (steps) => {
       assert.ok(steps[0]?.kind === 'task');

@@ -17,7 +17,6 @@ describe('A kustomization', () => {
     if (process.platform === 'win32') return this.skip();
     root = mkdtempSync(join(tmpdir(), 'release-guard-kustomize-'));
     cpSync(sample, join(root, 'base'), { recursive: true });
-    write('base/kustomization.yaml', `resources: [${readdirSync(sample).join(', ')}]\n`);
     write('overlays/prod/kustomization.yaml', 'resources: [../../base]\nnamespace: prod\nnameSuffix: -##SUFFIX##\ncommonAnnotations: {build: "##Build.BuildId##"}\npatches:\n- target: {kind: Deployment}\n  patch: |-\n    - {op: replace, path: /spec/replicas, value: "$(REPLICAS)"}\n');
     write('broken/kustomization.yaml', 'resources: [missing.yaml]\n');
     write('nothing/kustomization.yaml', 'namespace: x\n');
@@ -124,7 +123,7 @@ describe('A kustomization', () => {
   const faults: [string, string, string, RegExp][] = [
     ['no tool', 'base', '/nowhere', /^The kustomization base cannot be rendered: the agent has neither kustomize nor kubectl\. Put kustomize 4/],
     ['no folder', 'none', 'no-tools', /^The kustomization none is not there \(input 'kustomize'\)/],
-    ['a file for a folder', 'base/kustomization.yaml', 'no-tools', /is not a folder/],
+    ['a file for a folder', 'base/deployment.yaml', 'no-tools', /is not a folder/],
     ['a folder that is none', 'plain', 'no-tools', /^The folder plain has no kustomization\.yaml.*input 'manifests'/],
     ['a tool that fails', 'base', 'fails', /^kustomize could not render base \(input 'kustomize'\): it broke\. Correct/],
     ['a tool that says nothing', 'base', 'silent', /: it ended with 4\./],
