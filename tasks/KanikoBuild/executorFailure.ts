@@ -12,6 +12,9 @@ const CUT_CONTEXT = /^error resolving source context: (?:unexpected )?EOF$/;
 
 const REMEDIES: readonly [RegExp, string][] = [
   [CUT_CONTEXT, 'The build context did not arrive whole; run again.'],
+  [/^(?:unknown (?:shorthand )?flag|flag needs an argument|invalid argument)/, "Check 'extraArguments', and that 'executorImage' knows what the other inputs ask for."],
+  [/finding target stage/i, "Check 'target': no FROM of the Dockerfile has this name."],
+  [/error resolving secrets/i, "Check 'secrets' and 'secretFiles'."],
   [/error resolving dockerfile path/i, "Check 'dockerfile': it has to be a file in the build context."],
   [/parsing config file|error getting credentials/i, "Check 'registryServiceConnection' and the logins that earlier steps left in DOCKER_CONFIG."],
   [/UNAUTHORIZED|authentication required|401 Unauthorized/, "Check 'registryServiceConnection': the registry refuses its user or password, or there is none."],

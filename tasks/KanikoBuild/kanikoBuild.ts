@@ -17,7 +17,7 @@ import { logIn, readCredentials } from './registryLogins';
 import type { BuildVoice } from './runBuildPod';
 import { runImageLabels } from './runImageLabels';
 import { sideBySide } from './sideBySide';
-import { sweepOld } from './sweepBuild';
+import { sweepForgotten, sweepOld } from './sweepBuild';
 
 /** The task's main process: packs the contexts, has them built, and tells the pushed digests; or sweeps old builds. */
 export async function kanikoBuild(agent: Agent, signal: AbortSignal): Promise<TaskOutcome> {
@@ -33,14 +33,14 @@ export async function kanikoBuild(agent: Agent, signal: AbortSignal): Promise<Ta
     warnOfMissingLogins(agent, inputs, config);
     return conclude(agent, await buildAll(agent, images, inputs.maxParallel, place.executor, registries, signal));
   } finally {
-    place.close();
+    await place.close();
     registries.close();
   }
 }
 
 interface Place {
   readonly executor: Executor;
-  close(): void;
+  close(): Promise<void>;
 }
 
 async function inCluster(agent: Agent, inputs: KanikoInputs, config: DockerConfig | undefined, secrets: BuildSecrets, signal: AbortSignal): Promise<Place> {
@@ -49,14 +49,18 @@ async function inCluster(agent: Agent, inputs: KanikoInputs, config: DockerConfi
   const { client, namespace: ofContext } = connectCluster(clusterSource(inputs.connection), agent);
   const namespace = inputs.namespace ?? ofContext ?? 'default';
   agent.info(`Building in namespace ${namespace} by ${inputs.executorImage}.`);
-  return { executor: clusterExecutor(agent, client, { namespace, inputs, config, secrets, signal }), close: () => client.close() };
+  const swept = sweepForgotten(client, namespace, Date.now(), signal).then(
+    (count) => count > 0 && agent.info(`Deleted ${count} build pods that dead agents left.`),
+    (error: unknown) => agent.debug(`Old builds could not be swept: ${String(error)}`),
+  );
+  return { executor: clusterExecutor(agent, client, { namespace, inputs, config, secrets, signal }), close: () => swept.then(() => client.close()) };
 }
 
 async function onAgent(agent: Agent, inputs: KanikoInputs, config: DockerConfig | undefined, secrets: BuildSecrets, signal: AbortSignal): Promise<Place> {
   const { checkLocal, localExecutor } = await import('./localExecutor');
   checkLocal(agent, inputs);
   agent.info(`Building on the agent by ${inputs.executorPath}.`);
-  return { executor: localExecutor(agent, { inputs, config, secrets, signal }), close: () => undefined };
+  return { executor: localExecutor(agent, { inputs, config, secrets, signal }), close: () => Promise.resolve() };
 }
 
 interface PreparedImage {

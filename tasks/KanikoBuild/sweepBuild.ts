@@ -72,6 +72,20 @@ export async function sweepOld(agent: Agent, inputs: ClusterInputs & { readonly 
   }
 }
 
+/** A build whose agent died is over for this long before others take its pod for left behind. */
+const FORGOTTEN_AFTER_MS = 10 * 60_000;
+
+/**
+ * Takes away what dead agents left in the namespace, with the credentials in it: the cluster ends such pods after their
+ * time limit, but does not delete them. Never fails a build.
+ */
+export async function sweepForgotten(client: KubernetesClient, namespace: string, now: number, signal: AbortSignal): Promise<number> {
+  const { items } = await client.list<BuildPod>(resourcePath('pods', { namespace }), { query: { labelSelector: COMPONENT_SELECTOR }, signal });
+  const forgotten = items.filter((pod) => isLeftBehind(pod, (pod.spec.activeDeadlineSeconds ?? 0) * 1000 + FORGOTTEN_AFTER_MS, now));
+  for (const pod of forgotten) await removeBuild(client, namespace, pod.metadata.name, signal);
+  return forgotten.length;
+}
+
 /** A pod within its own time limit may still be at work, whatever its age. */
 export function isLeftBehind(pod: BuildPod, ageMs: number, now: number): boolean {
   const age = now - Date.parse(pod.metadata.creationTimestamp ?? '');

@@ -9,7 +9,8 @@ const USAGE = ['Usage:', '  executor [flags]', '', 'Flags:', '  -d, --destinatio
 describe('executorFailure', () => {
   const cases: [string, string[], RegExp, RegExp][] = [
     ['a failed RUN', ['\u001b[36mINFO\u001b[0m[0001] Running: [/bin/sh -c exit 3]', 'error building image: error building stage: failed to execute command: waiting for process to exit: exit status 3'], /^error building image: .*exit status 3 \(exit code 1\)$/, /A RUN of the Dockerfile failed/],
-    ['an argument it does not know, before its usage', ['Error: unknown flag: --nope', ...USAGE, 'unknown flag: --nope'], /^unknown flag: --nope/, /./],
+    ['an argument it does not know, before its usage', ['Error: unknown flag: --nope', ...USAGE, 'unknown flag: --nope'], /^unknown flag: --nope/, /'extraArguments'/],
+    ['a stage that is not there', ['error building image: Error finding target stage: nosuch is not a valid target build stage'], /nosuch is not a valid target/, /'target'/],
     ['a Dockerfile that is not there', ['Error: error resolving dockerfile path: please provide a valid path to a Dockerfile within the build context with --dockerfile', ...USAGE], /valid path to a Dockerfile/, /'dockerfile'/],
     ['a context that was cut', ['Error: error resolving source context: unexpected EOF', ...USAGE], /unexpected EOF/, /run again/],
     ['wrong credentials', ['error checking push permissions: checking push permission for "r/a:1": GET http://r/v2/: UNAUTHORIZED: authentication required; []'], /UNAUTHORIZED/, /'registryServiceConnection'.*user or password/],
