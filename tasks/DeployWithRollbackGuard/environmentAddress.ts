@@ -2,6 +2,7 @@ import { isForbidden, type ApiError } from '../core/kubernetes/apiError';
 import { referenceOf } from '../core/kubernetes/objectReference';
 import type { KubernetesObject } from '../core/kubernetes/objects';
 import { observe } from '../core/kubernetes/watch';
+import { timeLimit } from '../core/time/timeLimit';
 import type { ChangedObject } from './awaitRollouts';
 import { awaitsAddress, environmentUrl } from './environmentUrl';
 import type { GuardedRelease } from './guardedRelease';
@@ -32,7 +33,7 @@ async function awaitAddress({ client, kinds, signal, inputs }: GuardedRelease, s
   const path = await kinds.collectionPath(ref.apiVersion, ref.kind, ref.namespace);
   const done = new AbortController();
   let url: string | undefined;
-  const until = AbortSignal.any([signal, done.signal, AbortSignal.timeout(Math.min(ADDRESS_WITHIN_MS, inputs.timeoutMs))]);
+  const until = AbortSignal.any([signal, done.signal, timeLimit(Math.min(ADDRESS_WITHIN_MS, inputs.timeoutMs))]);
   await observe(client, path, { fieldSelector: `metadata.name=${ref.name}`, signal: until }, (items) => {
     url = environmentUrl(items.map((item) => ({ ...item, kind: ref.kind })));
     if (url !== undefined) done.abort(new Error('found'));

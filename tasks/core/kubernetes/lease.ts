@@ -1,5 +1,6 @@
 import { UserError } from '../agent/userError';
 import { systemClock } from '../time/clock';
+import { timeLimit } from '../time/timeLimit';
 import { isConflict, isForbidden, isNotFound, type ApiError } from './apiError';
 import { settleMutation, type KubernetesClient } from './client';
 import type { Lease } from './objects';
@@ -146,7 +147,7 @@ function keep(client: KubernetesClient, path: string, taken: Lease, options: Lea
 /** @returns whether the lease changed within the time */
 async function waitForChange(client: KubernetesClient, options: LeaseOptions, current: Lease | undefined, forMs: number): Promise<boolean> {
   const done = new AbortController();
-  const signal = AbortSignal.any([options.signal, done.signal, AbortSignal.timeout(Math.max(1, Math.ceil(forMs)))]);
+  const signal = AbortSignal.any([options.signal, done.signal, timeLimit(Math.max(1, Math.ceil(forMs)))]);
   let changed = false;
   await observe<Lease>(client, resourcePath('leases', { namespace: options.namespace }), { fieldSelector: `metadata.name=${options.name}`, signal }, ([lease]) => {
     if (lease?.metadata.resourceVersion === current?.metadata.resourceVersion) return;
