@@ -22,6 +22,8 @@ export interface ConfigState {
   readonly config: KubernetesObject;
   /** Absent until the API server has answered: only it knows which fields that made ours, and their final values. */
   readonly owned?: OwnedValues;
+  /** As the object was, where this is what a rollback returns to: an apply alone does not restore the order of lists. */
+  readonly like?: KubernetesObject;
 }
 
 export interface OwnedValues {

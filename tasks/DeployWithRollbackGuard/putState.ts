@@ -1,7 +1,8 @@
 import { ApiError, isNotFound } from '../core/kubernetes/apiError';
-import { adoptClientSideApply, applyObject, ReplacedObjectError } from '../core/kubernetes/applyObject';
+import { applyObject, applyOver, ReplacedObjectError } from '../core/kubernetes/applyObject';
 import { withoutReplicas } from '../core/kubernetes/autoscaling';
 import { settleMutation, type KubernetesClient } from '../core/kubernetes/client';
+import { withLastApplied } from '../core/kubernetes/lastApplied';
 import { referenceName, type ObjectReference } from '../core/kubernetes/objectReference';
 import type { KubernetesObject } from '../core/kubernetes/objects';
 import type { ResourceKinds } from '../core/kubernetes/resourceKinds';
@@ -105,7 +106,7 @@ export class ObjectWriter {
   private async apply({ ref, live, from }: ObjectChange, to: ConfigState | WholeState): Promise<KubernetesObject> {
     const path = await this.kinds.path(ref);
     const body = (now: KubernetesObject | undefined): KubernetesObject => {
-      const wanted = to.kind === 'config' ? to.config : restoreBody(to.object, now ? { fields: changedFields(to.object, now) } : { recreate: true });
+      const wanted = to.kind === 'config' ? withLastApplied(to.config, now) : restoreBody(to.object, now ? { fields: changedFields(to.object, now) } : { recreate: true });
       // Whoever scaled the workload since has the say on it.
       const applied = from?.kind === 'config' ? replicasOf(from.config) : undefined;
       return from && now && replicasOf(now) !== applied ? withoutReplicas(wanted) : wanted;
@@ -113,10 +114,11 @@ export class ObjectWriter {
     for (let seen = live; ; ) {
       try {
         const config = body(seen);
-        const releaseReplicas = replicasOf(config) === undefined;
-        const adopted = seen && (await adoptClientSideApply(this.client, path, seen, { signal: this.signal, releaseReplicas }));
-        const guards = adopted && { uid: adopted.metadata.uid, resourceVersion: adopted.metadata.resourceVersion };
-        return await applyObject<KubernetesObject>(this.client, path, config, { ...guards, signal: this.signal });
+        if (!seen) return await applyObject<KubernetesObject>(this.client, path, config, { signal: this.signal });
+        // What is put back has to be the same to the last list's order, or its pods would be others than before.
+        const like = from && (to.kind === 'whole' ? to.object : to.like);
+        const { applied } = await applyOver(this.client, path, seen, config, { signal: this.signal, releaseReplicas: replicasOf(config) === undefined, guarded: true, ...(like && { like }) });
+        return applied;
       } catch (error) {
         if (error instanceof ReplacedObjectError) throw new ChangedMeanwhileError(ref);
         if (!(error instanceof ApiError && error.status === 409) || !seen) throw error;

@@ -7,6 +7,8 @@ export interface ShellCluster {
   readonly kubeconfig: string;
   /** An image with a shell, and one that nobody has pushed. */
   readonly images: { readonly shell: string; readonly missing: string };
+  /** Whether it survives them: the API server that KUBE_LOCAL starts crashes on every custom resource. */
+  readonly customResources: boolean;
   stop(): Promise<void>;
 }
 
@@ -17,6 +19,7 @@ export async function shellCluster(): Promise<ShellCluster> {
   return {
     kubeconfig: cluster.kubeconfig,
     images: { shell: 'busybox:1.35', missing: cluster.ownsCluster ? `127.0.0.1:${registry.port}/service:never-pushed` : 'busybox:never-pushed' },
+    customResources: !cluster.ownsCluster,
     stop: async () => {
       await cluster.stop();
       registry.stop();

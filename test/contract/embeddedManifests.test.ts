@@ -12,6 +12,7 @@ manifestsContract('the embedded cluster', async () => {
   return {
     kubeconfig: cluster.kubeconfig,
     images: { shell: 'shell:1', missing: 'service:never-pushed' },
+    customResources: true,
     stop: async () => {
       await cluster.stop();
       await rm(rootfs, { recursive: true, force: true });

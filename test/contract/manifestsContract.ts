@@ -20,6 +20,8 @@ export interface ManifestsCluster {
   readonly kubeconfig: string;
   /** An image with a shell, and one that nobody has pushed. */
   readonly images: { readonly shell: string; readonly missing: string };
+  /** Whether it survives them: the API server that KUBE_LOCAL starts crashes on every custom resource. */
+  readonly customResources: boolean;
   stop(): Promise<void>;
 }
 
@@ -104,7 +106,7 @@ export function manifestsContract(name: string, start: () => Promise<ManifestsCl
     const labels = { app: 'web' };
     const configMap = (value: string, more: object = {}) => ({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'settings' }, data: { value, ...more } });
     const service = (port = 80) => ({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'web' }, spec: { selector: labels, ports: [{ name: 'http', port, targetPort: 8080 }] } });
-    const web = (version: string, more: { program?: string; image?: string; env?: object[]; replicas?: number; name?: string } = {}) => ({
+    const web = (version: string, more: { program?: string; image?: string; env?: object[]; probe?: object; replicas?: number; name?: string } = {}) => ({
       apiVersion: 'apps/v1',
       kind: 'Deployment',
       metadata: { name: more.name ?? 'web' },
@@ -122,7 +124,8 @@ export function manifestsContract(name: string, start: () => Promise<ManifestsCl
                 image: more.image ?? cluster.images.shell,
                 imagePullPolicy: 'IfNotPresent',
                 command: ['sh', '-c', more.program ?? 'sleep 3600'],
-                env: [{ name: 'VERSION', value: version }, ...(more.env ?? [])],
+                env: [...(more.env ?? []), { name: 'VERSION', value: version }],
+                ...(more.probe ? { livenessProbe: more.probe } : {}),
               },
             ],
           },
@@ -159,7 +162,8 @@ export function manifestsContract(name: string, start: () => Promise<ManifestsCl
       await write(configMap('one', { keep: 'me' }), service(), web('1', { env: [{ name: 'EXTRA', value: 'x' }] }));
       assertSucceeded((await job('Succeeded')).main);
       const before = await readSample();
-      await write(configMap('two'), service(81), web('2'), { ...configMap('new'), metadata: { name: 'added' } });
+      // A field less and a probe more: neither comes back, nor goes away, by an apply alone.
+      await write(configMap('two'), service(81), web('2', { probe: { exec: { command: ['true'] } } }), { ...configMap('new'), metadata: { name: 'added' } });
       const { main, post } = await job('Failed', {}, { run: '18' });
       assertSucceeded(main);
       assert.equal(post.outcome.result, 'SucceededWithIssues', `${post.outcome.message}\n${post.agent.log}`);
@@ -167,7 +171,7 @@ export function manifestsContract(name: string, start: () => Promise<ManifestsCl
       assert.equal(await read('v1', 'ConfigMap', 'added'), undefined, 'what the release created is gone');
       assert.deepEqual(await states(), ['verified', 'rolledBack']);
       const sets = await client.list<ReplicaSet>(resourcePath('replicasets', { namespace }));
-      assert.deepEqual(sets.items.filter(({ spec }) => (spec.replicas ?? 0) > 0).length, 1);
+      assert.equal(sets.items.length, 2, 'the same ReplicaSet serves again');
     });
 
     it('restores objects that client-side apply has made, and takes the field off that the next apply no longer has (kubectl#1301)', async () => {
@@ -195,7 +199,7 @@ export function manifestsContract(name: string, start: () => Promise<ManifestsCl
       const other = (version: string, more: object = {}) => web(version, { name: 'other', ...more });
       await write(configMap('one'), web('1'), other('1'));
       assertSucceeded((await job('Succeeded')).main);
-      const before = await Promise.all([...(await readSample()), await read('apps/v1', 'Deployment', 'other')]);
+      const before = [...(await readSample()), await read('apps/v1', 'Deployment', 'other')];
       await write(configMap('two'), web('2'), other('2', { image: cluster.images.missing }));
       const failed = await step({}, { run: '18' });
       assert.equal(failed.outcome.result, 'Failed');
@@ -335,7 +339,8 @@ export function manifestsContract(name: string, start: () => Promise<ManifestsCl
       assert.deepEqual(pods.items.map((pod) => (pod.spec.containers[0]?.image === cluster.images.shell)), [true, true]);
     });
 
-    it('applies a new kind and an object of it in one release', async () => {
+    it('applies a new kind and an object of it in one release (skipped where the cluster crashes on custom resources)', async function () {
+      if (!cluster.customResources) return this.skip();
       await makeNamespace();
       const group = `g${process.pid}-${count}.example.com`;
       const definition = {
