@@ -3,17 +3,19 @@ import { connectCluster } from '../../tasks/core/kubernetes/connect';
 import { caOf, serverOf, serviceAccount, type GuardCluster } from '../contract/guardContract';
 import { roleRules, type RoleRule } from '../contract/securityRoles';
 import { RecordingAgent } from '../core/agent/recordingAgent';
+import { startEmptyRegistry } from './emptyRegistry';
 import { startRealCluster } from './realCluster';
 import { serviceImages } from './serviceImage';
 
 /** A real cluster with the sample's images, for contracts of guarded deploys. */
 export async function realGuardCluster(): Promise<GuardCluster> {
   const images = await serviceImages();
+  const registry = await startEmptyRegistry();
   const cluster = await startRealCluster(images.archives);
   const { client } = connectCluster({ kind: 'kubeconfig', text: cluster.kubeconfig, context: undefined, skipTlsVerify: false, from: 'the test' }, new RecordingAgent());
   return {
     kubeconfig: cluster.kubeconfig,
-    images,
+    images: { ...images, missing: cluster.ownsCluster ? `127.0.0.1:${registry.port}/address-service:never-pushed` : 'address-service:never-pushed' },
     connection: async (namespace) => {
       const token = await leastToken(client, namespace, 'release-guard-deploy', 'release-guard-gate');
       return serviceAccount({ name: 'cluster' }, { url: serverOf(cluster.kubeconfig), token, ca: caOf(cluster.kubeconfig) });
@@ -21,6 +23,7 @@ export async function realGuardCluster(): Promise<GuardCluster> {
     stop: async () => {
       client.close();
       await cluster.stop();
+      registry.stop();
     },
   };
 }

@@ -29,6 +29,7 @@ export async function embeddedGuardCluster(): Promise<GuardCluster> {
       good: `${SAMPLE_IMAGE}:${SAMPLE_VERSIONS.good}`,
       broken: `${SAMPLE_IMAGE}:${SAMPLE_VERSIONS.broken}`,
       crashing: `${SAMPLE_IMAGE}:crashing`,
+      missing: `${SAMPLE_IMAGE}:never-pushed`,
     },
     connection: () =>
       Promise.resolve(serviceAccount({ name: 'cluster' }, { url: cluster.url, token, ca: Buffer.from(cluster.caPem).toString('base64') })),

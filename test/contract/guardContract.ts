@@ -20,8 +20,8 @@ import { RecordingAgent } from '../core/agent/recordingAgent';
 export interface GuardCluster {
   /** With all rights. */
   readonly kubeconfig: string;
-  /** Images of the sample service: a good one that runs before, a good and a broken new one, one that crashes. */
-  readonly images: { readonly before: string; readonly good: string; readonly broken: string; readonly crashing: string };
+  /** Images of the sample service: a good one that runs before, a good and a broken new one, one that crashes, one that is not there. */
+  readonly images: { readonly before: string; readonly good: string; readonly broken: string; readonly crashing: string; readonly missing: string };
   /** A connection with no more rights in the namespace than docs/security.md lists. */
   connection(namespace: string): Promise<ServiceConnection>;
   stop(): Promise<void>;

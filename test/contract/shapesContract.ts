@@ -101,7 +101,7 @@ export function shapesContract(name: string, start: () => Promise<GuardCluster>)
         });
 
         it('has nothing to give back where the image cannot be pulled: the deploy did it', async () => {
-          const result = await run(file, 'address-service:never-pushed');
+          const result = await run(file, cluster.images.missing);
           assert.equal(result.result, 'Failed', logOf(result));
           await assertRestored();
           assert.deepEqual(await states(), ['rolledBack']);
