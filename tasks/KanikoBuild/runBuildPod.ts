@@ -18,6 +18,7 @@ import { formatBytes } from './byteSize';
 import { contextArchive, type ContextEntry } from './contextArchive';
 import { isCutContext, type ExecutorEnd } from './executorFailure';
 import { ExecutorLog } from './executorLog';
+import { podRefusal } from './podRefusal';
 import { removeBuild, type OpenBuilds } from './sweepBuild';
 
 export interface BuildRequest {
@@ -78,7 +79,7 @@ export async function runBuildPod(agent: BuildVoice, client: KubernetesClient, r
   const pod = await create<Pod>(client, request, 'pods', made).catch((error: unknown) => {
     // Refused for good, and so not there; a creation that was canceled may still take place.
     if (!request.signal.aborted && !mayHaveHappened(error)) request.open.delete(settings.name);
-    throw error;
+    throw podRefusal(error) ?? error;
   });
   try {
     await createSecret(client, request, pod);
@@ -117,8 +118,10 @@ async function createSecret(client: KubernetesClient, request: BuildRequest, pod
 
 /** Names are made up for each attempt, so an object of that name is the one whose answer was lost. */
 function create<T extends Pod | Secret>(client: KubernetesClient, { namespace, settings, signal }: BuildRequest, resource: 'pods' | 'secrets', object: unknown): Promise<T> {
+  // A field of `podOverrides` that no server knows is an error then, from Kubernetes 1.25 on.
+  const query = settings.pod.overrides && resource === 'pods' ? { fieldValidation: 'Strict' } : {};
   return settleMutation(
-    () => client.create<T>(resourcePath(resource, { namespace }), object, { signal }),
+    () => client.create<T>(resourcePath(resource, { namespace }), object, { query, signal }),
     () =>
       client.get<T>(resourcePath(resource, { namespace, name: settings.name }), { signal }).catch((error: unknown) => {
         if (isNotFound(error)) return undefined;
