@@ -259,8 +259,8 @@ export function rolloutsContract(name: string, start: () => Promise<RolloutsClus
     });
 
     it('soak: fails when fewer pods are available than wanted', async () => {
-      const container = { readinessProbe: { exec: { command: ['sh', '-c', 'test ! -e /tmp/ill'] }, periodSeconds: 1 } };
-      const falls = await created('StatefulSet', 'ill', 'sleep 3; touch /tmp/ill; sleep 3600', { container });
+      const container = { readinessProbe: { exec: { command: ['sh', '-c', 'test ! -e ill'] }, periodSeconds: 1 } };
+      const falls = await created('StatefulSet', 'ill', 'sleep 3; touch ill; sleep 3600', { container });
       assert.deepEqual(failuresOf(await watch([falls], { soakMs: 30_000 })), ['StatefulSet SoakFailedUnavailable']);
       await remove(falls);
     });
