@@ -1,6 +1,6 @@
 import type { TaskOutcome } from '../core/agent/agent';
 import { UserError } from '../core/agent/userError';
-import { isNotFound } from '../core/kubernetes/apiError';
+import { isForbidden, isNotFound, type ApiError } from '../core/kubernetes/apiError';
 import { referenceKey } from '../core/kubernetes/objectReference';
 import { formatDuration } from '../core/time/clock';
 import { awaitRollouts, type ChangedObject } from './awaitRollouts';
@@ -27,17 +27,19 @@ export async function deploy(release: GuardedRelease, inputs: DeployInputs): Pro
   const source = await releaseSource(release, inputs);
   if (inputs.dryRun) return showChanges(release, inputs, source);
   if (inputs.createNamespace) await ensureNamespace(release, inputs.ttlMs === undefined ? undefined : Date.now() + inputs.ttlMs);
-  for (let waited = false; ; waited = true) {
+  for (let patience: AbortSignal | undefined; ; ) {
     // Read while the lock is taken, which is free most of the time; where somebody held it, all is read anew.
     const early = readSight(release, source);
     early.catch(() => undefined);
-    const attempt = await release.locked((wasFree) => attemptRelease(release, inputs, source, waited, wasFree ? early : undefined)).catch(async (error: unknown) => {
+    const attempt = await release.locked((wasFree) => attemptRelease(release, inputs, source, patience?.aborted ?? false, wasFree ? early : undefined)).catch(async (error: unknown) => {
       // Without a namespace there is no place for the lock either: what the reading says is closer to the inputs.
       if (isNotFound(error)) await namespaceMissing(release, source, early);
       throw error;
     });
     if (!('unverified' in attempt)) return attempt;
-    await waitForDecision(release, inputs, attempt.unverified);
+    // One patience for all: while a release was waited for, somebody else's may have come.
+    patience ??= AbortSignal.timeout(inputs.lockTimeoutMs);
+    await waitForDecision(release, inputs, attempt.unverified, patience);
   }
 }
 
@@ -90,11 +92,11 @@ async function guardedChange(release: GuardedRelease, inputs: DeployInputs, reco
   await takeOver(release, record, plan);
   const heard = () => store.update(record.number, (current) => ({ ...current, objects: heardObjects(current.objects, changed) }), signal);
   if (error !== undefined) {
-    return undo(release, inputs, await heard(), error.message, `Release ${record.number} could not be applied`);
+    return undo(release, inputs, await heard(), records, error.message, `Release ${record.number} could not be applied`);
   }
   const [end] = await Promise.all([watch(release, inputs, changed), heard()]);
   await prune(release, inputs, records);
-  if (end.kind === 'failed') return undo(release, inputs, record, end.reason, `The rollout of ${appliedImages(record) || release.name} failed`);
+  if (end.kind === 'failed') return undo(release, inputs, record, records, end.reason, `The rollout of ${appliedImages(record) || release.name} failed`);
   return applied(release, inputs, record, changed);
 }
 
@@ -128,7 +130,7 @@ async function applied(release: GuardedRelease, inputs: DeployInputs, record: Re
   return { result: 'Succeeded', message: `${release.name} runs ${appliedImages(record) || 'as wanted'} (release ${record.number}).` };
 }
 
-async function undo(release: GuardedRelease, inputs: DeployInputs, record: ReleaseRecord, reason: string, what: string): Promise<TaskOutcome> {
+async function undo(release: GuardedRelease, inputs: DeployInputs, record: ReleaseRecord, records: readonly ReleaseRecord[], reason: string, what: string): Promise<TaskOutcome> {
   const { agent, store, signal } = release;
   agent.setOutput('failureReason', reason);
   const failed = `${what}: ${reason.replace(/\.$/, '')}.`;
@@ -138,21 +140,21 @@ async function undo(release: GuardedRelease, inputs: DeployInputs, record: Relea
     agent.setOutput('currentImage', appliedImages(record));
     return { result: 'Failed', message: `${failed} Nothing was rolled back, as 'rollbackOn' is never.` };
   }
-  const back = await rollBack(release, current, inputs.timeoutMs);
+  const back = await rollBack(release, current, records, inputs.timeoutMs);
   agent.setOutput('outcome', back.outcome);
   agent.setOutput('currentImage', back.currentImage);
   return { result: 'Failed', message: `${failed} ${back.message}` };
 }
 
 /** Waits, without the lock, until the other run has verified its release or rolled it back. */
-async function waitForDecision(release: GuardedRelease, inputs: DeployInputs, other: ReleaseRecord): Promise<void> {
+async function waitForDecision(release: GuardedRelease, inputs: DeployInputs, other: ReleaseRecord, patience: AbortSignal): Promise<void> {
   const who = `release ${other.number} of run ${other.run.name || other.run.key}${other.run.url ? ` (${other.run.url})` : ''}`;
   if (inputs.onUnverified === 'fail') {
     throw new UserError(`${release.name} runs ${who}, which is not verified yet, and 'onUnverified' is fail`, "Run again when it is decided, or set 'onUnverified' to wait or takeOver.");
   }
   release.agent.info(`Waiting up to ${formatDuration(inputs.lockTimeoutMs)} for ${who} to be verified or rolled back.`);
   const decided = new AbortController();
-  const signal = AbortSignal.any([release.signal, decided.signal, AbortSignal.timeout(inputs.lockTimeoutMs)]);
+  const signal = AbortSignal.any([release.signal, decided.signal, patience]);
   await release.store.observe(signal, (records) => {
     const now = records.find((record) => record.number === other.number);
     if (!now || !isOpen(now)) decided.abort(new Error('decided'));
@@ -161,7 +163,13 @@ async function waitForDecision(release: GuardedRelease, inputs: DeployInputs, ot
   if (!decided.signal.aborted) release.agent.info(`Not decided after ${formatDuration(inputs.lockTimeoutMs)}: taking over.`);
 }
 
-async function prune({ store, signal }: GuardedRelease, inputs: DeployInputs, records: readonly ReleaseRecord[]): Promise<void> {
-  for (const number of expiredRecords(records, inputs.historyLimit - 1)) await store.remove(number, signal);
-  await store.tidy(signal);
+async function prune({ agent, store, signal }: GuardedRelease, inputs: DeployInputs, records: readonly ReleaseRecord[]): Promise<void> {
+  try {
+    for (const number of expiredRecords(records, inputs.historyLimit - 1)) await store.remove(number, signal);
+    await store.tidy(signal);
+  } catch (error) {
+    // A good deploy is not to fail for old records that stay.
+    if (!isForbidden(error)) throw error;
+    agent.warning(`Old release records stay: ${(error as ApiError).message}`);
+  }
 }

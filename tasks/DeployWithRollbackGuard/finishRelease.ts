@@ -1,7 +1,7 @@
 import type { Agent, TaskOutcome } from '../core/agent/agent';
 import { GuardedRelease } from './guardedRelease';
 import { readInputs, type DeployInputs } from './inputs';
-import { postJobDecision, type PostJobSituation } from './releaseDecision';
+import { postJobDecision, stillRuns, type PostJobSituation } from './releaseDecision';
 import { appliedImages, isOpen } from './releaseRecord';
 import { rollBack } from './rollBack';
 import { stepMemory } from './stepMemory';
@@ -32,18 +32,23 @@ export function finishJob(release: GuardedRelease, inputs: DeployInputs, number:
 
 async function finish(release: GuardedRelease, inputs: DeployInputs, number: number, reported: boolean): Promise<TaskOutcome> {
   const { agent, store, signal } = release;
-  const record = (await store.list(signal)).find((candidate) => candidate.number === number);
+  const records = await store.list(signal);
+  const record = records.find((candidate) => candidate.number === number);
   const jobStatus = jobStatusOf(agent);
   const decision = postJobDecision({ started: true, reported, jobStatus, rollbackOn: inputs.rollbackOn, verifiedBy: inputs.verifiedBy, state: record?.state });
   const what = `Release ${number} of ${release.name}`;
   if (!record || decision.kind === 'nothing') return { result: 'Succeeded', message: `${what}: nothing to do, ${decision.why}.` };
   if (decision.kind === 'leaveUnverified') return { result: 'Succeeded', message: `${what} stays unverified: ${decision.why}.` };
   if (decision.kind === 'verify') {
+    if (!stillRuns(record, await release.readRecorded([record]))) {
+      await store.update(number, (current) => (isOpen(current) ? { ...current, state: 'superseded' } : undefined), signal);
+      return { result: 'Succeeded', message: `${what} (${appliedImages(record)}) is not verified, though ${decision.why}: somebody deployed something else since.` };
+    }
     await store.update(number, (current) => (isOpen(current) ? { ...current, state: 'verified' } : undefined), signal);
     return { result: 'Succeeded', message: `${what} (${appliedImages(record)}) is verified: ${decision.why}.` };
   }
   agent.info(`${what} is rolled back: ${decision.why}.`);
-  const back = await rollBack(release, record, jobStatus === 'Canceled' ? Math.min(inputs.timeoutMs, AFTER_CANCEL_MS) : inputs.timeoutMs);
+  const back = await rollBack(release, record, records, jobStatus === 'Canceled' ? Math.min(inputs.timeoutMs, AFTER_CANCEL_MS) : inputs.timeoutMs);
   // A job that still counts as succeeded has to fail: what it was to deliver is gone again.
   const failed = back.outcome === 'rollbackFailed' || jobStatus === 'Succeeded';
   return { result: failed ? 'Failed' : 'SucceededWithIssues', message: `${what} did not stay, as ${decision.why}. ${back.message}` };

@@ -54,8 +54,9 @@ interface Origin {
  */
 export function releasePlan(records: readonly ReleaseRecord[], live: LiveObjects, request: ReleaseRequest): ReleasePlan {
   const number = (records.at(-1)?.number ?? 0) + 1;
+  const standing = records.map((record) => withStandingTargets(record, records));
   const wanted = new Map(request.wanted.map((each) => [referenceKey(each.ref), each]));
-  const concerned = records.filter((record) => record.objects.some(({ ref, applied }) => wanted.has(referenceKey(ref)) || applied.kind !== 'images'));
+  const concerned = standing.filter((record) => record.objects.some(({ ref, applied }) => wanted.has(referenceKey(ref)) || applied.kind !== 'images'));
   const origins = new Map([...new Set([...wanted.keys(), ...keysOf(concerned)])].flatMap((key) => entryOf(key, originOf(concerned, key, live.get(key)))));
   const inherited = [...origins.values()].filter((origin) => !isGood(origin.record));
   const others = inherited.find(({ record }) => isOpen(record) && record.run.key !== request.runKey);
@@ -115,7 +116,14 @@ function planned(wanted: Wanted, live: KubernetesObject | undefined, origin: Ori
 function presentState(live: KubernetesObject | undefined, origin: Origin | undefined): ObjectState {
   if (!live) return ABSENT;
   const applied = origin?.object.applied;
-  return applied?.kind === 'config' && applied.owned ? applied : { kind: 'whole', object: live };
+  return applied?.kind === 'config' && applied.owned ? { ...applied, like: withoutOwners(live) } : { kind: 'whole', object: live };
+}
+
+/** The object without what takes the most room and is never put back. */
+function withoutOwners(object: KubernetesObject): KubernetesObject {
+  const { managedFields: _, ...metadata } = object.metadata;
+  const { status: __, ...content } = object as KubernetesObject & { status?: unknown };
+  return { ...content, metadata };
 }
 
 /** A state that only names images, as a whole object: an apply cannot put back less. */
@@ -158,6 +166,11 @@ export function originOf(records: readonly ReleaseRecord[], key: string, live: K
   return undefined;
 }
 
+/** Whether anything of the release is as it left it; else it is not what was tested since. */
+export function stillRuns({ objects }: ReleaseRecord, live: LiveObjects): boolean {
+  return objects.length === 0 || objects.some(({ ref, applied }) => isIn(applied, live.get(referenceKey(ref))));
+}
+
 /** The latest release all of whose objects are as it left them. */
 export function releaseOf(records: readonly ReleaseRecord[], live: LiveObjects): ReleaseRecord | undefined {
   return records.findLast((record) => record.objects.every((object) => {
@@ -175,8 +188,39 @@ export function isSame({ uid, applied }: ReleaseObject, live: KubernetesObject):
 }
 
 /** What a rollback to an earlier release put there was verified before, also where that rollback did not come to its end. */
-function isGood(record: ReleaseRecord): boolean {
+export function isGood(record: ReleaseRecord): boolean {
   return record.state === 'verified' || (record.rollback !== undefined && record.state !== 'rolledBack');
+}
+
+/**
+ * The release with targets that are still good: one that was verified when the release was planned may have been rolled
+ * back since (by a later stage of its run), and then what that one returns to is meant.
+ * @param records of the release name, as they are now
+ */
+export function withStandingTargets(record: ReleaseRecord, records: readonly ReleaseRecord[]): ReleaseRecord {
+  return withTargetsBefore(record, records, (before) => !isGood(before));
+}
+
+/** The release with the targets that the first deploy of its run had: a retried step finds what the try before it verified. */
+export function withTargetsBeforeRun(record: ReleaseRecord, records: readonly ReleaseRecord[]): ReleaseRecord {
+  return withTargetsBefore(record, records, (before) => before.run.key === record.run.key && before.rollback === undefined);
+}
+
+function withTargetsBefore(record: ReleaseRecord, records: readonly ReleaseRecord[], isPassedOver: (before: ReleaseRecord) => boolean): ReleaseRecord {
+  const { targetNumber, ...rest } = record;
+  const before = records.find(({ number }) => number === targetNumber);
+  if (!before || !isPassedOver(before)) return record;
+  const objects = record.objects.map((object) => {
+    const then = before.objects.find(({ ref }) => referenceKey(ref) === referenceKey(object.ref));
+    return then && sameState(object.target, then.applied) ? { ...object, target: earlier(then.target, object.target) } : object;
+  });
+  return withTargetsBefore({ ...rest, objects, ...(before.targetNumber === undefined ? {} : { targetNumber: before.targetNumber }) }, records, isPassedOver);
+}
+
+/** The state before, of the same containers. */
+function earlier(before: ObjectState, state: ObjectState): ObjectState {
+  if (before.kind !== 'images' || state.kind !== 'images' || !before.template) return before;
+  return { ...before, images: pick(templateImages(before.template), Object.keys(state.images)) };
 }
 
 /** What a rollback has to do with one object, seen from what runs now. */
@@ -202,6 +246,17 @@ export function objectRollback(object: ReleaseObject, live: KubernetesObject | u
   if (isIn(target, live)) return { kind: isChange ? 'alreadyBack' : 'unchanged', object, live };
   if (isIn(applied, live)) return isChange ? { kind: 'put', object, live } : { kind: 'unchanged', object, live };
   return { kind: 'superseded', object, live: live as KubernetesObject };
+}
+
+/**
+ * Plans the rollback of one object, seen from all releases: what another run has deployed anew since is that run's, also
+ * where it is the same.
+ */
+export function rollbackStep(object: ReleaseObject, live: KubernetesObject | undefined, record: ReleaseRecord, records: readonly ReleaseRecord[]): ObjectRollback {
+  const step = objectRollback(object, live);
+  if (step.kind !== 'put' || !live) return step;
+  const later = records.filter((other) => other.number > record.number && other.run.key !== record.run.key && !other.rollback && (isOpen(other) || other.state === 'verified'));
+  return originOf(later, referenceKey(object.ref), live) ? { kind: 'superseded', object, live } : step;
 }
 
 /**

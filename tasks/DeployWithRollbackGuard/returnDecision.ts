@@ -1,6 +1,6 @@
 import { referenceKey } from '../core/kubernetes/objectReference';
 import { containsImages, imagesOf, isIn, marked, pick, sameState, stateImages, templateImages, templateOf, type ImagesState, type ObjectState } from './objectState';
-import { isSame, originOf, releaseOf, type LiveObjects } from './releaseDecision';
+import { isGood, isSame, originOf, releaseOf, withStandingTargets, type LiveObjects } from './releaseDecision';
 import { isOpen, type ReleaseObject, type ReleaseRecord } from './releaseRecord';
 
 export interface ReturnRequest {
@@ -53,7 +53,8 @@ export function returnPlan(records: readonly ReleaseRecord[], live: LiveObjects,
 
   const number = (records.at(-1)?.number ?? 0) + 1;
   const states = statesAt(ours, point, live);
-  const before = ours.find((record) => record.number === point.number);
+  const there = ours.find((record) => record.number === point.number);
+  const before = there && withStandingTargets(there, records);
   const objects = states.map((object): ReleaseObject => {
     const was = before?.objects.find((candidate) => referenceKey(candidate.ref) === referenceKey(object.ref));
     const applied: ObjectState = object.applied.kind === 'config' ? { kind: 'config', config: marked(object.applied.config, records[0]?.release ?? '', number) } : object.applied;
@@ -117,7 +118,7 @@ function previousPoint(ours: readonly ReleaseRecord[], origin: ReleaseRecord | u
     const { targetNumber, number } = record;
     const before: ReleaseRecord | undefined = ours.find((candidate) => candidate.number === targetNumber);
     const point: Point = { number: targetNumber, since: number };
-    if (before?.state !== 'rolledBack' && differs(record, origin, live)) return point;
+    if ((before === undefined || isGood(before)) && differs(record, origin, live)) return point;
     record = before;
   }
   return { why: 'no verified state before what runs now is recorded', remedy: 'A step with `action: status` shows what is.' };

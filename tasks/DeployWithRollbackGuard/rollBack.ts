@@ -6,7 +6,7 @@ import { resourcePath } from '../core/kubernetes/resourcePath';
 import { awaitRollouts, type ChangedObject } from './awaitRollouts';
 import { sideBySide, type GuardedRelease } from './guardedRelease';
 import { ChangedMeanwhileError } from './putState';
-import { firstDeployRollback, objectRollback, type LiveObjects, type ObjectRollback } from './releaseDecision';
+import { firstDeployRollback, rollbackStep, objectRollback, withStandingTargets, type LiveObjects, type ObjectRollback } from './releaseDecision';
 import { appliedImages, isFirst, targetImages, type ReleaseObject, type ReleaseRecord } from './releaseRecord';
 import { imageList, imagesOf, pick, stateImages } from './objectState';
 
@@ -24,12 +24,14 @@ type Step<K extends ObjectRollback['kind']> = Extract<ObjectRollback, { kind: K 
 /**
  * Puts the target of a release back and waits until it is available. The caller holds the lock. Doing it again after a
  * crash changes nothing more; what somebody else has deployed meanwhile is left alone.
+ * @param records of the release name, read under the lock
  */
-export async function rollBack(release: GuardedRelease, record: ReleaseRecord, timeoutMs: number): Promise<RollbackEnd> {
+export async function rollBack(release: GuardedRelease, made: ReleaseRecord, records: readonly ReleaseRecord[], timeoutMs: number): Promise<RollbackEnd> {
+  const record = withStandingTargets(made, records);
   for (;;) {
     const live = await release.readAll(record.objects.map(({ ref }) => ref));
     try {
-      return isFirst(record) ? await leaveFirst(release, record, live) : await putBack(release, record, live, timeoutMs);
+      return isFirst(record) ? await leaveFirst(release, record, live) : await putBack(release, record, records, live, timeoutMs);
     } catch (error) {
       // Somebody changed an object between the look and the change. Look again.
       if (!(error instanceof ChangedMeanwhileError)) throw error;
@@ -37,9 +39,9 @@ export async function rollBack(release: GuardedRelease, record: ReleaseRecord, t
   }
 }
 
-async function putBack(release: GuardedRelease, record: ReleaseRecord, live: LiveObjects, timeoutMs: number): Promise<RollbackEnd> {
+async function putBack(release: GuardedRelease, record: ReleaseRecord, records: readonly ReleaseRecord[], live: LiveObjects, timeoutMs: number): Promise<RollbackEnd> {
   const { agent } = release;
-  const steps = record.objects.map((object) => objectRollback(object, live.get(referenceKey(object.ref))));
+  const steps = record.objects.map((object) => rollbackStep(object, live.get(referenceKey(object.ref)), record, records));
   const of = <K extends ObjectRollback['kind']>(kind: K) => steps.filter((step): step is Step<K> => step.kind === kind);
   const [superseded, gone, puts, back] = [of('superseded'), of('gone'), of('put'), of('alreadyBack')];
   const target = targetImages(record);

@@ -8,6 +8,10 @@ import {
   objectRollback,
   postJobDecision,
   releasePlan,
+  rollbackStep,
+  stillRuns,
+  withStandingTargets,
+  withTargetsBeforeRun,
   type PostJobSituation,
   type ReleaseRequest,
 } from '../../../tasks/DeployWithRollbackGuard/releaseDecision';
@@ -172,6 +176,68 @@ describe('objectRollback', () => {
   ] as const) {
     it(`leaves alone what was ${name}`, () => assert.equal(objectRollback(release, now).kind, 'gone'));
   }
+});
+
+describe('rollbackStep', () => {
+  const mine = record(2, 'applied', { app: 'v2' }, { app: 'v1' });
+  const stepOf = (state: ReleaseRecord['state'], run: string, images = { app: 'v2' }) => {
+    const [object] = mine.objects as [ReleaseObject];
+    return rollbackStep(object, deployment({ app: 'v2' }), mine, [mine, record(3, state, images, { app: 'v1' }, { run })]).kind;
+  };
+  it('leaves the same version to another run that deployed it again since', () => assert.equal(stepOf('verified', 'other'), 'superseded'));
+  it('also while that one is undecided', () => assert.equal(stepOf('applied', 'other'), 'superseded'));
+  for (const state of ['failed', 'rolledBack', 'superseded'] as const) it(`not where that one is ${state}`, () => assert.equal(stepOf(state, 'other'), 'put'));
+  it('not where it is a later step of the same run', () => assert.equal(stepOf('verified', mine.run.key), 'put'));
+});
+
+describe('withStandingTargets', () => {
+  const rejected = (number: number, state: 'rolledBack' | 'superseded' | 'failed') => record(number, state, { app: `v${number}` }, { app: `v${number - 1}` }, { targetNumber: number - 1 });
+  const good = record(1, 'verified', { app: 'v1' }, { app: 'v0' });
+  const targetOf = (records: ReleaseRecord[]) => {
+    const { objects, targetNumber } = withStandingTargets(records.at(-1) as ReleaseRecord, records);
+    return [stateImages(objects[0]?.target ?? ABSENT)['app'], targetNumber];
+  };
+  const last = record(3, 'applied', { app: 'v3' }, { app: 'v2' }, { targetNumber: 2 });
+
+  it('keeps a target that is verified still', () => assert.deepEqual(targetOf([good, record(2, 'verified', { app: 'v2' }, { app: 'v1' }, { targetNumber: 1 }), last]), ['v2', 2]));
+  for (const state of ['rolledBack', 'superseded', 'failed'] as const) {
+    it(`goes back past one that is ${state} now`, () => assert.deepEqual(targetOf([good, rejected(2, state), last]), ['v1', 1]));
+  }
+  it('goes back past several, to what was there before all releases', () => assert.deepEqual(targetOf([rejected(1, 'rolledBack'), rejected(2, 'superseded'), last]), ['v0', 0]));
+  it('keeps a target whose record is gone', () => assert.deepEqual(targetOf([last]), ['v2', 2]));
+  it('keeps the target of an object that the rejected release did not leave so', () => {
+    const other = record(2, 'rolledBack', { app: 'v9' }, { app: 'v1' }, { targetNumber: 1 });
+    assert.deepEqual(targetOf([good, other, last]), ['v2', 1]);
+  });
+  it('answers for the containers that the release changes', () => {
+    const before = record(2, 'rolledBack', { app: 'v2', sidecar: 's2' }, { app: 'v1', sidecar: 's1' });
+    const [object] = withStandingTargets(record(3, 'applied', { app: 'v3', sidecar: 's3' }, { app: 'v2', sidecar: 's2' }, { targetNumber: 2 }), [before]).objects;
+    assert.deepEqual(stateImages(object?.target ?? ABSENT), { app: 'v1', sidecar: 's1' });
+  });
+});
+
+describe('withTargetsBeforeRun', () => {
+  const targetOf = (records: ReleaseRecord[]) => {
+    const { objects, targetNumber } = withTargetsBeforeRun(records.at(-1) as ReleaseRecord, records);
+    return [stateImages(objects[0]?.target ?? ABSENT)['app'], targetNumber];
+  };
+  const first = record(1, 'verified', { app: 'v1' }, { app: 'v0' }, { run: 'other' });
+  const verified = record(2, 'verified', { app: 'v2' }, { app: 'v1' }, { targetNumber: 1 });
+
+  it('passes over what an earlier try of the run has verified', () => assert.deepEqual(targetOf([first, verified, record(3, 'applied', { app: 'v2' }, { app: 'v2' }, { targetNumber: 2 })]), ['v1', 1]));
+  it('keeps what another run has verified', () => assert.deepEqual(targetOf([first, verified]), ['v1', 1]));
+});
+
+describe('stillRuns', () => {
+  const release = record(2, 'applied', { app: 'v2' }, { app: 'v1' });
+  it('is so while the release is what runs', () => assert.equal(stillRuns(release, live(deployment({ app: 'v2' }))), true));
+  it('is not so once something else was deployed', () => assert.equal(stillRuns(release, live(deployment({ app: 'v1' }))), false));
+  it('is not so once it was deleted', () => assert.equal(stillRuns(release, live(undefined)), false));
+  it('is so while any object of several is as it left it', () => {
+    const [object] = release.objects as [ReleaseObject];
+    const several = { ...release, objects: [object, { ...object, ref: { ...WEB, name: 'other' } }] };
+    assert.equal(stillRuns(several, live(deployment({ app: 'v2' }))), true);
+  });
 });
 
 describe('imagePatch', () => {
