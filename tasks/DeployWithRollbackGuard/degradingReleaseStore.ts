@@ -11,6 +11,8 @@ import type { ReleaseStore } from './releaseStore';
 export class DegradingReleaseStore implements ReleaseStore {
   private readonly file: FileReleaseStore;
   private store: ReleaseStore;
+  /** What an account that may read Secrets and not write them has seen. */
+  private seen: readonly ReleaseRecord[] = [];
 
   constructor(
     secrets: ReleaseStore,
@@ -21,12 +23,13 @@ export class DegradingReleaseStore implements ReleaseStore {
     this.store = this.file.isUsed ? this.file : secrets;
   }
 
-  list(signal?: AbortSignal): Promise<readonly ReleaseRecord[]> {
-    return this.orFile(() => this.store.list(signal));
+  async list(signal?: AbortSignal): Promise<readonly ReleaseRecord[]> {
+    this.seen = await this.orFile((store) => store.list(signal));
+    return this.seen;
   }
 
   create(record: ReleaseRecord, signal?: AbortSignal): Promise<boolean> {
-    return this.orFile(() => this.store.create(record, signal));
+    return this.orFile((store) => store.create(record, signal));
   }
 
   update(number: number, change: (record: ReleaseRecord) => ReleaseRecord | undefined, signal?: AbortSignal): Promise<ReleaseRecord> {
@@ -45,16 +48,23 @@ export class DegradingReleaseStore implements ReleaseStore {
     return this.store.observe(signal, changed);
   }
 
-  private async orFile<T>(work: () => Promise<T>): Promise<T> {
+  private async orFile<T>(work: (store: ReleaseStore) => Promise<T>): Promise<T> {
+    const { store } = this;
     try {
-      return await work();
+      return await work(store);
     } catch (error) {
-      if (this.store === this.file || !(error instanceof ApiError && error.status === 403)) throw error;
-      this.agent.warning(
-        `No release record in the cluster: the account may not use Secrets (${error.serverMessage}). '${this.release}' is rolled back by this job only: not from another job or stage, not after a crash of the agent, and not past an unverified release of another run. docs/security.md lists the rights to give.`,
-      );
-      this.store = this.file;
-      return work();
+      if (store === this.file || !(error instanceof ApiError && error.status === 403)) throw error;
+      if (this.store !== this.file) await this.degrade(error);
+      return work(this.file);
     }
+  }
+
+  private async degrade({ serverMessage }: ApiError): Promise<void> {
+    this.store = this.file;
+    this.agent.warning(
+      `No release record in the cluster: the account may not use Secrets (${serverMessage}). '${this.release}' is rolled back by this job only: not from another job or stage, not after a crash of the agent, and not past an unverified release of another run. docs/security.md lists the rights to give.`,
+    );
+    // What this release takes over from is closed here at least, and a rollback by this job sees what it returns to.
+    for (const record of this.seen) await this.file.create(record);
   }
 }

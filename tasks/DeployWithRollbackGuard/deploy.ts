@@ -8,6 +8,7 @@ import { carryOut, heardObjects } from './carryOut';
 import { environmentUrlOf } from './environmentAddress';
 import type { GuardedRelease } from './guardedRelease';
 import type { DeployInputs } from './inputs';
+import { previewChanges } from './previewChanges';
 import { ChangedMeanwhileError } from './putState';
 import { expiredRecords, releasePlan, type LiveObjects, type ReleasePlan, type Wanted } from './releaseDecision';
 import { ensureNamespace } from './releaseNamespace';
@@ -15,7 +16,6 @@ import { appliedImages, isOpen, targetImages, type ReleaseRecord } from './relea
 import { releaseSource, type ReleaseSource } from './releaseSource';
 import { readSight, type ReleaseSight } from './releaseSight';
 import { rollBack } from './rollBack';
-import { previewChanges, showChanges } from './showChanges';
 import { stepMemory } from './stepMemory';
 
 /** Deploys, watches the rollout, and rolls back when it fails. */
@@ -25,7 +25,7 @@ export async function deploy(release: GuardedRelease, inputs: DeployInputs): Pro
   // A retry of this step finds what its predecessor remembered; it has reported nothing yet.
   if (memory.releaseNumber() !== undefined) memory.rememberReported(false);
   const source = await releaseSource(release, inputs);
-  if (inputs.dryRun) return showChanges(release, inputs, source);
+  if (inputs.dryRun) return (await import('./showChanges')).showChanges(release, inputs, source);
   if (inputs.createNamespace) await ensureNamespace(release, inputs.ttlMs === undefined ? undefined : Date.now() + inputs.ttlMs);
   for (let patience: AbortSignal | undefined; ; ) {
     // Read while the lock is taken, which is free most of the time; where somebody held it, all is read anew.
@@ -95,8 +95,10 @@ async function guardedChange(release: GuardedRelease, inputs: DeployInputs, reco
     return undo(release, inputs, await heard(), records, error.message, `Release ${record.number} could not be applied`);
   }
   const [end] = await Promise.all([watch(release, inputs, changed), heard()]);
+  // Old records can wait until the old version is back.
+  const outcome = end.kind === 'failed' ? await undo(release, inputs, record, records, end.reason, `The rollout of ${appliedImages(record) || release.name} failed`) : undefined;
   await prune(release, inputs, records);
-  if (end.kind === 'failed') return undo(release, inputs, record, records, end.reason, `The rollout of ${appliedImages(record) || release.name} failed`);
+  if (outcome) return outcome;
   return applied(release, inputs, record, changed);
 }
 

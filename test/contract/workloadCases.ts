@@ -297,8 +297,8 @@ export function workloadCases(given: () => { client: KubernetesClient; namespace
     it('count restarts where pods restart', async () => {
       await job('restarting', 'exit 1', { backoffLimit: 1 }, 'OnFailure');
       const { status } = await ended('restarting', 'Failed');
+      // Whether its pod is deleted then hangs on the moment of its last restart.
       assert.equal(status.conditions?.[0]?.reason, 'BackoffLimitExceeded');
-      await until(() => podsOf('job-name=restarting'), ({ length }) => length === 0, 'the pod deleted');
     });
 
     it('fail at their deadline, and end their pods', async () => {

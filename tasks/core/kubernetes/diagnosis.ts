@@ -215,8 +215,9 @@ async function readLog(client: KubernetesClient, { namespace, reason }: Diagnosi
   const read = (fromPrevious: boolean) =>
     podLog(client, { namespace, pod: pod.metadata.name, container: status.name, previous: fromPrevious, tailLines: MAX_LOG_LINES, signal });
   try {
-    // Between two starts the kubelet may have the log under either name.
-    const lines = await read(previous).catch(() => read(!previous));
+    // Between two starts the kubelet may have the log under either name, and a new run may not have said anything yet.
+    const said = await read(previous).catch(() => read(!previous));
+    const lines = said.length > 0 || previous ? said : await read(true).catch(() => said);
     return lines.length > 0 ? lines.map((line) => `log ${line}`) : ['(the container wrote no log)'];
   } catch (error) {
     return [`(no log: ${reasonOf(error)})`];

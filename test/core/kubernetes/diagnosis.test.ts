@@ -47,6 +47,15 @@ describe('the diagnosis of a failed rollout', () => {
     assert.equal(lines.at(-1), 'log here');
   });
 
+  it('reads the log of the run before where the container was started again in between', async () => {
+    const ended = pod({ containerStatuses: [{ name: 'app', ready: false, restartCount: 0, state: { terminated: { exitCode: 4 } } }] });
+    const lines = await told(subject([ended], { reason: 'SoakFailedRestart' }), {
+      events: (answer) => answer.json(200, { items: [] }),
+      log: (answer, request) => text(request.query.has('previous') ? ['lost the queue'] : [])(answer),
+    });
+    assert.equal(lines.at(-1), 'log lost the queue');
+  });
+
   it('has at most 20 lines, none too long', async () => {
     const lines = await told(subject([crashed]), {
       events: (answer) => answer.json(200, { items: Array.from({ length: 9 }, (_, second) => event(second, 'Warning', 'BackOff', 'x'.repeat(900))) }),
