@@ -1,11 +1,13 @@
-import { isNotFound } from '../core/kubernetes/apiError';
+import { ApiError, ConnectionError, isNotFound } from '../core/kubernetes/apiError';
 import { applyPhases } from '../core/kubernetes/applyOrder';
+import { mayHaveHappened } from '../core/kubernetes/client';
 import { referenceKey } from '../core/kubernetes/objectReference';
 import { condition, type Condition, type KubernetesObject } from '../core/kubernetes/objects';
 import { systemClock } from '../core/time/clock';
 import type { ChangedObject } from './awaitRollouts';
 import { sideBySide, type GuardedRelease } from './guardedRelease';
 import { isIn, ownedValues, templateOf, type ObjectState } from './objectState';
+import { ChangedMeanwhileError } from './putState';
 import type { LiveObjects } from './releaseDecision';
 import type { ReleaseObject } from './releaseRecord';
 
@@ -13,7 +15,7 @@ import type { ReleaseObject } from './releaseRecord';
 export interface Carried {
   /** Objects that exist, changed or found in their state; deleted ones are not among them. */
   readonly changed: ChangedObject[];
-  /** Whether the API server was asked to change anything. */
+  /** Whether the API server may have changed anything: also where its answer was not waited for. */
   readonly isChange: boolean;
   readonly error?: Error;
 }
@@ -34,7 +36,10 @@ export async function carryOut(release: GuardedRelease, objects: readonly Releas
       return;
     }
     const left = from?.(object);
-    const now = await release.writer.put({ ref, live: before, to: applied, ...(left ? { from: left } : {}) });
+    const now = await release.writer.put({ ref, live: before, to: applied, ...(left ? { from: left } : {}) }).catch((error: unknown) => {
+      isChange ||= !isRefusal(error);
+      throw error;
+    });
     isChange = true;
     if (now) changed.push({ ref, object: now, before });
     if (now && ref.kind === 'CustomResourceDefinition') await established(release, object, now);
@@ -53,6 +58,11 @@ export async function carryOut(release: GuardedRelease, objects: readonly Releas
   } catch (error) {
     return { changed, isChange, error: asError(error) };
   }
+}
+
+/** Whether nothing was changed for certain; what a cancel or a broken connection cut off may have been carried out. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof ChangedMeanwhileError || ((error instanceof ApiError || error instanceof ConnectionError) && !mayHaveHappened(error));
 }
 
 function asError(error: unknown): Error {

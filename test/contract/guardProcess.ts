@@ -32,8 +32,8 @@ export interface GuardProcess {
   readonly image: string;
   /** More of the step's environment; wins over the rest. */
   readonly environment?: Readonly<Record<string, string>>;
-  /** Gets what kills the process. */
-  readonly started?: (kill: () => void) => void;
+  /** Gets what kills the process, or sends it another signal. */
+  readonly started?: (kill: (signal?: NodeJS.Signals) => void) => void;
 }
 
 /** Runs a built process of the guard on `deployment/app` with the environment that the agent would give it. */
@@ -57,7 +57,7 @@ export function runGuard(run: GuardProcess): Promise<TaskEnd> {
         ...run.environment,
       },
     });
-    run.started?.(() => child.kill('SIGKILL'));
+    run.started?.((signal = 'SIGKILL') => void child.kill(signal));
     let output = '';
     child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString('utf8')));
     child.once('error', reject);
