@@ -11,36 +11,90 @@ export interface FollowLogOptions {
   readonly signal: AbortSignal;
   /** Whether the container has ended, so that a log which ends too is over. */
   ended(): boolean;
+  /** After how long without a line the log is asked for again, in milliseconds. Default: 5 s. */
+  readonly silenceMs?: number;
 }
 
 const RECONNECT_PAUSE_MS = 500;
+/**
+ * A kubelet that rotates a log goes on to follow the old file, in which nothing more comes, and tells nobody (seen with
+ * 1.20; kubernetes#59902). It looks every 10 s whether to rotate and gives the current file only, so who asks again
+ * sooner loses nothing.
+ */
+const SILENCE_MS = 5_000;
+/** After so many turns without a new line the kubelet has looked too: the file that is followed then stays the current one until it grows. */
+const SILENT_TURNS = 6;
 const STAMPED = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?Z ?(.*)$/s;
 
 /**
- * A container's log from its start to its end, each line once. The API server may end a followed log early (a log file
- * rotates, a proxy times out); then it is asked again from a little before the last second seen, and lines known already
- * are left out.
+ * A container's log from its start to its end, each line once. A followed log may end early (a proxy times out) or fall
+ * silent (a log file rotates); then it is asked for again from a little before the last second seen, and lines known
+ * already are left out.
  * @throws ApiError or ConnectionError that asking again cannot mend
  */
 export async function* followLog(client: KubernetesClient, options: FollowLogOptions): AsyncGenerator<string> {
   const path = resourcePath('pods', { namespace: options.namespace, name: options.pod, subresource: 'log' });
   const seen = new RecentLines();
+  const silence = new Silence(options.silenceMs ?? SILENCE_MS);
   const broken = (why: string, cause: unknown) => new ConnectionError(client.transport.server, 'ECONNRESET', why, true, { cause });
   while (!options.signal.aborted) {
     const endedBefore = options.ended();
     try {
       const query = { container: options.container, follow: true, timestamps: true, sinceTime: seen.since };
-      const { body } = await client.stream(path, { query, signal: options.signal });
+      const { body } = await client.stream(path, { query, signal: AbortSignal.any([options.signal, silence.listen()]) });
       const isNew = seen.resume();
       for await (const line of linesOf(body, broken)) {
-        if (isNew(line)) yield (STAMPED.exec(line)?.[2] ?? line).replace(/\r$/, '');
+        if (!isNew(line)) continue;
+        silence.broken();
+        yield (STAMPED.exec(line)?.[2] ?? line).replace(/\r$/, '');
       }
       if (endedBefore) return;
     } catch (error) {
       if (options.signal.aborted) return;
-      if (!mayContinue(error)) throw error;
+      if (!silence.tooLong && !mayContinue(error)) throw error;
+    } finally {
+      silence.stop();
     }
-    if (!options.ended()) await systemClock.sleep(RECONNECT_PAUSE_MS, options.signal).catch(() => undefined);
+    if (!options.ended() && !silence.tooLong) await systemClock.sleep(RECONNECT_PAUSE_MS, options.signal).catch(() => undefined);
+  }
+}
+
+/** Tells when nothing new has come for long, a few times for each new line. */
+class Silence {
+  private timer: NodeJS.Timeout | undefined;
+  private over = new AbortController();
+  private turns = 0;
+
+  constructor(private readonly milliseconds: number) {}
+
+  /** Aborts when it has been silent for too long. */
+  listen(): AbortSignal {
+    this.over = new AbortController();
+    this.wait();
+    return this.over.signal;
+  }
+
+  /** A new line has come. */
+  broken(): void {
+    this.turns = 0;
+    this.wait();
+  }
+
+  get tooLong(): boolean {
+    return this.over.signal.aborted;
+  }
+
+  stop(): void {
+    clearTimeout(this.timer);
+  }
+
+  private wait(): void {
+    clearTimeout(this.timer);
+    if (this.turns >= SILENT_TURNS) return;
+    this.timer = setTimeout(() => {
+      this.turns++;
+      this.over.abort(new Error('the log has been silent for long'));
+    }, this.milliseconds);
   }
 }
 
