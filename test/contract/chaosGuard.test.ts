@@ -13,6 +13,7 @@ import { observe } from '../../tasks/core/kubernetes/watch';
 import { systemClock } from '../../tasks/core/time/clock';
 import { recordsFromSecrets, type ReleaseRecord } from '../../tasks/DeployWithRollbackGuard/releaseRecord';
 import { RecordingAgent } from '../core/agent/recordingAgent';
+import { FAULT_ROWS, type MatrixRow } from './failureMatrixRows';
 import { deployApp, postJobEnvironment, runGuard, sleepingImages, type TaskEnd } from './guardProcess';
 import { roleRules } from './securityRoles';
 
@@ -76,11 +77,13 @@ describe('the guard under chaos', function () {
   const slow = new Map<string, () => Promise<void>>();
   const begun = new Map<string, Promise<void>>();
   let row = '';
+  const rows = new Set<string>();
   const itSlowly = (name: string, run: () => Promise<void>): void => {
     slow.set(`${row}: ${name}`, run);
   };
   /** A row of the failure matrix. */
-  const describeRow = (name: string, cases: () => void): void => {
+  const describeRow = (name: MatrixRow, cases: () => void): void => {
+    rows.add(name);
     describe(name, () => {
       row = name;
       cases();
@@ -412,6 +415,8 @@ describe('the guard under chaos', function () {
       assert.match(main.output, /\(no log: Cannot read pods\/\S+\/log in namespace \S+: the API server answered 403/);
     });
   });
+
+  it('meets each row of the failure matrix that no real cluster can be brought into', () => assert.deepEqual(FAULT_ROWS.filter((name) => !rows.has(name)), []));
 
   describe('beside the others', () => {
     for (const name of slow.keys()) it(name, () => begun.get(name));
