@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connectCluster } from '../../tasks/core/kubernetes/connect';
 import { caOf, serverOf, serviceAccount } from '../contract/guardContract';
-import { execInPlaceOfAttach, kanikoContract, REGISTRY_USER, type KanikoCluster } from '../contract/kanikoContract';
+import { kanikoContract } from '../contract/kanikoContract';
+import { execInPlaceOfAttach, REGISTRY_USER, type KanikoCluster } from '../contract/kanikoScene';
 import { roleRules } from '../contract/securityRoles';
 import { RecordingAgent } from '../core/agent/recordingAgent';
 import { startDockerRegistry } from './dockerRegistry';
@@ -21,7 +22,7 @@ interface Nodes {
 
 async function startCluster(): Promise<KanikoCluster> {
   const { archive, image } = await kanikoImage();
-  const cluster = await startRealCluster([archive]);
+  const cluster = await startRealCluster([archive], { kubeletFlags: ['--container-log-max-size=64Ki', '--container-log-max-files=3'] });
   const { client } = connectCluster({ kind: 'kubeconfig', text: cluster.kubeconfig, context: undefined, skipTlsVerify: false, from: 'the test' }, new RecordingAgent());
   const registry = await startDockerRegistry({ htpasswd: HTPASSWD });
   const refusing = await startDockerRegistry({ readOnly: true });
@@ -40,6 +41,7 @@ async function startCluster(): Promise<KanikoCluster> {
     base: { image: `${host}:${registry.port}/base/python:3`, context },
     stallMs: 40_000,
     largeContext: 300 * 1000 * 1000,
+    sideBySide: 5,
     connection: async (namespace) => {
       const token = await leastToken(client, namespace, 'release-guard-build');
       return serviceAccount({ name: 'cluster' }, { url: serverOf(cluster.kubeconfig), token, ca: caOf(cluster.kubeconfig) });
@@ -60,4 +62,4 @@ async function startCluster(): Promise<KanikoCluster> {
 
 // The suite halts executors on the node, so the node has to be this machine.
 if (process.env['KUBECONFIG']) it('a build in a pod of a real cluster (skipped: it needs the cluster that KUBE_LOCAL starts; unset KUBECONFIG)');
-else kanikoContract('a real cluster', startCluster);
+else kanikoContract('a real cluster', startCluster, { can: ['rotatesLogs'] });

@@ -19,9 +19,9 @@ const startTimeout = 120_000;
 /**
  * The cluster that KUBECONFIG names, else one that `$KUBE_LOCAL/start-cluster.sh` starts.
  * @param images archives to load into the node; a cluster of KUBECONFIG's has to have its images already
- * @param options `node: false` where no pod has to run: such a cluster is up sooner
+ * @param options `node: false` where no pod has to run: such a cluster is up sooner. A cluster of KUBECONFIG's has flags of its own
  */
-export async function startRealCluster(images: readonly string[] = [], options: { readonly node?: boolean } = {}): Promise<RealCluster> {
+export async function startRealCluster(images: readonly string[] = [], options: { readonly node?: boolean; readonly kubeletFlags?: readonly string[] } = {}): Promise<RealCluster> {
   const named = process.env['KUBECONFIG'];
   if (named) {
     if (!existsSync(named)) throw new Error(`KUBECONFIG names ${named}, which does not exist. Correct it, or unset it and set KUBE_LOCAL.`);
@@ -29,7 +29,10 @@ export async function startRealCluster(images: readonly string[] = [], options: 
   }
   const folder = process.env['KUBE_LOCAL'];
   if (!folder) throw new Error('No cluster to test on. Set KUBECONFIG to the kubeconfig of one (kind will do), or KUBE_LOCAL to a folder with a start-cluster.sh.');
-  const child = spawn(join(folder, 'start-cluster.sh'), [...(options.node === false ? [] : ['--node']), '--die-with-parent', ...images.flatMap((image) => ['--image', image])], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(join(folder, 'start-cluster.sh'), [...(options.node === false ? [] : ['--node']), '--die-with-parent', ...images.flatMap((image) => ['--image', image])], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...(options.kubeletFlags && { KUBE_KUBELET_FLAGS: options.kubeletFlags.join(' ') }) },
+  });
   const complaints: string[] = [];
   createInterface({ input: child.stderr }).on('line', (line) => complaints.push(line));
   const kubeconfigFile = await firstLine(child, complaints);
