@@ -84,7 +84,7 @@ export async function runBuildPod(agent: BuildVoice, client: KubernetesClient, r
   try {
     await createSecret(client, request, pod);
     agent.info(`Waiting for the pod ${settings.name} to run.`);
-    const states = containerStates(client, pod, signal, (why) => agent.info(`It does not run yet: ${why}.`));
+    const states = containerStates(client, pod, signal, (why) => agent.info(`It does not run yet: ${why}.`), (why) => agent.info(`Its events cannot be read: ${why}`));
     if (settings.transfer.kind === 'exec') await uploadByCommand(agent, client, request, states);
     await states.running;
     const stdin = settings.transfer.kind === 'stdin' ? await attachWhileRunning(client, request, states) : undefined;
@@ -142,8 +142,9 @@ interface ContainerStates {
 /**
  * Follows the pod and turns its states into promises.
  * @param delayed is told why the pod does not run yet, once for each reason
+ * @param eventless is told why the reason may be a poor one
  */
-function containerStates(client: KubernetesClient, created: Pod, signal: AbortSignal, delayed: (why: string) => void): ContainerStates {
+function containerStates(client: KubernetesClient, created: Pod, signal: AbortSignal, delayed: (why: string) => void, eventless: (why: string) => void): ContainerStates {
   const namespace = created.metadata.namespace ?? '';
   const uid = created.metadata.uid ?? '';
   let ended = false;
@@ -187,7 +188,9 @@ function containerStates(client: KubernetesClient, created: Pod, signal: AbortSi
       eventsOf(client, { namespace, uid }, signal).then((read) => {
         events = read;
         judge();
-      }, () => undefined);
+      }, (error: unknown) => {
+        if (!signal.aborted) eventless(error instanceof Error ? error.message : String(error));
+      });
     }
     if (suspectReason === verdict.reason) return;
     clearTimeout(suspectTimer);
