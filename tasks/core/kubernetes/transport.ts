@@ -3,7 +3,7 @@ import * as http2 from 'node:http2';
 import * as https from 'node:https';
 import * as net from 'node:net';
 import * as tls from 'node:tls';
-import type { Duplex, Readable } from 'node:stream';
+import { Readable, type Duplex } from 'node:stream';
 import { abortReason } from '../time/clock';
 import { ConnectionError } from './apiError';
 
@@ -89,7 +89,8 @@ export class Transport {
 
   close(): void {
     this.closed = true;
-    this.session?.destroy();
+    const { session } = this;
+    if (session) betweenFrames(() => session.destroy());
     this.spare?.destroy();
     this.pool?.destroy();
   }
@@ -113,7 +114,7 @@ export class Transport {
       return undefined;
     }
     const session = http2.connect(this.target.server, { createConnection: () => socket, settings: { initialWindowSize: WINDOW_BYTES } });
-    session.on('error', () => session.destroy());
+    session.on('error', () => betweenFrames(() => session.destroy()));
     session.on('goaway', () => session.close());
     session.on('connect', () => session.setLocalWindowSize(WINDOW_BYTES));
     keepPinging(session, this.timings);
@@ -133,7 +134,7 @@ export class Transport {
       }
       const fail = (error: Error) => {
         settle();
-        stream.destroy();
+        betweenFrames(() => stream.destroy());
         reject(error);
       };
       const onAbort = () => fail(abortReason(request.signal));
@@ -150,8 +151,9 @@ export class Transport {
       stream.on('close', () => fail(this.broken('ECONNRESET', 'the connection was closed before the answer', true)));
       stream.on('response', (headers) => {
         settle();
-        followAbort(stream, request.signal);
-        resolve({ status: headers[':status'] ?? 0, headers, body: stream });
+        const body = new Http2Body(stream);
+        followAbort(body, request.signal);
+        resolve({ status: headers[':status'] ?? 0, headers, body });
       });
       stream.end(request.body);
     });
@@ -271,6 +273,40 @@ export class Transport {
 
 function hostOf(url: URL): string {
   return url.hostname.replace(/^\[|\]$/g, '');
+}
+
+/**
+ * Node hands frames out from within nghttp2's reading of them, promises that they settle included. A stream or session
+ * that is destroyed there is freed while nghttp2 still works on it, which corrupts the heap and ends the process
+ * (nodejs/node#64113, #64850).
+ */
+function betweenFrames(work: () => void): void {
+  setImmediate(work);
+}
+
+/** The body of an answer, which may be destroyed at any time. */
+class Http2Body extends Readable {
+  constructor(private readonly stream: http2.ClientHttp2Stream) {
+    super();
+    stream.on('data', (chunk: Buffer) => {
+      if (!this.push(chunk)) stream.pause();
+    });
+    stream.on('end', () => this.push(null));
+    stream.on('error', (error) => this.destroy(error));
+    stream.on('close', () => {
+      // At its end, what is not read yet stays readable.
+      if (!stream.readableEnded) this.destroy();
+    });
+  }
+
+  override _read(): void {
+    this.stream.resume();
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    betweenFrames(() => this.stream.destroy());
+    done(error);
+  }
 }
 
 function followAbort(body: Readable, signal: AbortSignal | undefined): void {
