@@ -79,7 +79,7 @@ export function runGuard(run: GuardProcess): Promise<TaskEnd> {
 }
 
 /** What the agent hands on from a main process to the post-job process of its step. */
-export function postJobEnvironment(main: TaskEnd, jobStatus: string): Record<string, string> {
+export function postJobEnvironment(main: Pick<TaskEnd, 'taskVariables'>, jobStatus: string): Record<string, string> {
   const variables = Object.entries(main.taskVariables).map(([name, value]) => [`VSTS_TASKVARIABLE_${name.replace(/\./g, '_').toUpperCase()}`, value]);
   return { AGENT_JOBSTATUS: jobStatus, ...(Object.fromEntries(variables) as Record<string, string>) };
 }
