@@ -10,51 +10,72 @@ import { writeNoise } from './sourceTree';
 
 const MEBIBYTE = 1024 * 1024;
 
+/** Of the tar, before the file: `./`, the Dockerfile with its header, the file's header. */
+const BEFORE_FILE = 4 * 512;
+/** Behind it: the archive's end and the padding, without which an executor would wait for more. */
+const BEHIND_FILE = 1024 + 64 * 1024;
+
 /**
- * In place of the executor: reads the context to nowhere, stands still once on its way, and tells the count of bytes that
- * came where a digest would be.
+ * In place of the executor: stands still once on its way, and tells as a digest the SHA-256 of the file that came. As the
+ * executor, it does not wait for the end of its input.
  */
-const READER = (stallMs: number, expected: number) => `
+const READER = (stallMs: number, size: number) => `
 const { createGunzip } = require('node:zlib');
+const hash = require('node:crypto').createHash('sha256');
 const gunzip = createGunzip();
 let bytes = 0, stalled = false;
 process.stdin.pipe(gunzip);
 gunzip.on('data', (chunk) => {
+  const from = Math.max(0, ${BEFORE_FILE} - bytes);
+  if (from < chunk.length) hash.update(chunk.subarray(from, Math.max(from, ${BEFORE_FILE + size} - bytes)));
   bytes += chunk.length;
-  if (!stalled && bytes > ${expected / 2}) {
+  if (!stalled && bytes > ${size / 2}) {
     stalled = true;
     gunzip.pause();
     setTimeout(() => gunzip.resume(), ${stallMs});
   }
-});
-const end = () => {
-  console.log('read ' + bytes);
+  if (bytes < ${BEFORE_FILE + size + BEHIND_FILE}) return;
   const file = process.argv.find((word) => word.startsWith('--digest-file=')).slice(14);
-  require('node:fs').writeFileSync(file, 'sha256:' + String(bytes).padStart(64, '0'));
+  require('node:fs').writeFileSync(file, 'sha256:' + hash.digest('hex'));
   process.exit(0);
-};
-setInterval(() => { if (bytes >= ${expected}) end(); }, 50);
+});
 `;
 
-/** How much the task's process grows while it sends 2 GiB to a reader that stands still on the way. */
+/** How much the task's process grows while it sends 2 GiB to a reader that stands still on the way, over either protocol. */
 export async function measureMemory({ quick, note, signal }: BenchmarkSetting): Promise<{ rssGrowthMiB: number; note: string }> {
   const size = (quick ? 256 : 2048) * MEBIBYTE;
   const stallMs = quick ? 2_000 : 40_000;
   const folder = await mkdtemp(join(tmpdir(), 'release-guard-memory-'));
-  const step = await TaskStep.open('KanikoBuild@1');
-  const images = folderImageStore();
-  await mkdir(join(folder, 'rootfs/kaniko/.docker'), { recursive: true });
-  // The archive has the file, headers and the padding at its end.
-  await writeFile(join(folder, 'rootfs/kaniko/executor'), `#!${process.execPath}\n${READER(stallMs, size + 64 * 1024)}`);
-  await chmod(join(folder, 'rootfs/kaniko/executor'), 0o755);
-  images.add('reader:v1.28.3', { rootfs: join(folder, 'rootfs'), config: { Entrypoint: ['/kaniko/executor'] } });
-  const cluster = await startEmbeddedCluster({ images });
   try {
+    const rootfs = join(folder, 'rootfs');
+    await mkdir(join(rootfs, 'kaniko/.docker'), { recursive: true });
+    await writeFile(join(rootfs, 'kaniko/executor'), `#!${process.execPath}\n${READER(stallMs, size)}`);
+    await chmod(join(rootfs, 'kaniko/executor'), 0o755);
     const context = join(folder, 'context');
     await mkdir(context);
     await writeFile(join(context, 'Dockerfile'), 'FROM scratch\nCOPY noise /\n');
-    note(`sending ${size / MEBIBYTE} MiB`);
-    await writeNoise(join(context, 'noise'), size);
+    const sha256 = await writeNoise(join(context, 'noise'), size);
+    const growths: string[] = [];
+    let largest = 0;
+    for (const protocol of ['v4', 'v5'] as const) {
+      note(`sending ${size / MEBIBYTE} MiB over ${protocol}`);
+      const { output, growth } = await send(rootfs, context, protocol, signal);
+      if (!output.includes(`sha256:${sha256}`)) throw new Error(`What came over ${protocol} is not what was sent: ${output}`);
+      largest = Math.max(largest, growth);
+      growths.push(`${protocol} ${(growth / MEBIBYTE).toFixed(0)} MiB`);
+    }
+    return { rssGrowthMiB: largest / MEBIBYTE, note: `${size} bytes arrived whole at a reader that stood still for ${stallMs / 1000} s; growth by protocol: ${growths.join(', ')}` };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function send(rootfs: string, context: string, protocol: 'v4' | 'v5', signal: AbortSignal): Promise<{ output: string; growth: number }> {
+  const images = folderImageStore();
+  images.add('reader:v1.28.3', { rootfs, config: { Entrypoint: ['/kaniko/executor'] } });
+  const step = await TaskStep.open('KanikoBuild@1');
+  const cluster = await startEmbeddedCluster({ images, attachV5: protocol === 'v5' });
+  try {
     const connection: ServiceConnection = { id: guidOf('cluster'), name: 'cluster', type: 'kubernetes', url: cluster.url, scheme: 'Kubernetes', authorization: { kubeconfig: cluster.kubeconfig }, data: { authorizationType: 'Kubeconfig' } };
     const memory = new MemoryWatch(join(step.task.directory, 'main.js'));
     const end = await step.run({
@@ -64,12 +85,10 @@ export async function measureMemory({ quick, note, signal }: BenchmarkSetting): 
     });
     const growth = memory.stop();
     if (end.result !== 'Succeeded') throw new Error(`The upload failed: ${end.output}`);
-    const received = Number(/read (\d+)/.exec(end.output)?.[1]);
-    return { rssGrowthMiB: growth / MEBIBYTE, note: `${received} bytes of tar were read of ${size} bytes of context, by a reader that stood still for ${stallMs / 1000} s` };
+    return { output: end.output, growth };
   } finally {
     await cluster.stop();
     await step.close();
-    await rm(folder, { recursive: true, force: true });
   }
 }
 

@@ -41,13 +41,22 @@ function noise(size: number, seed: number): Buffer {
   return Buffer.concat(Array.from({ length: Math.ceil(size / 64) }, (_part, index) => createHash('sha512').update(`${seed}.${index}`).digest())).subarray(0, size);
 }
 
-/** A file that does not compress: its parts repeat only far outside of what gzip looks back. */
-export async function writeNoise(file: string, bytes: number): Promise<void> {
+/**
+ * A file that does not compress: its parts repeat only far outside of what gzip looks back.
+ * @returns its SHA-256
+ */
+export async function writeNoise(file: string, bytes: number): Promise<string> {
+  const hash = createHash('sha256');
   const part = noise(4 * MEBIBYTE, 0);
   const handle = await open(file, 'w');
   try {
-    for (let written = 0; written < bytes; written += part.length) await handle.write(part, 0, Math.min(part.length, bytes - written));
+    for (let written = 0; written < bytes; written += part.length) {
+      const piece = part.subarray(0, bytes - written);
+      hash.update(piece);
+      await handle.write(piece);
+    }
   } finally {
     await handle.close();
   }
+  return hash.digest('hex');
 }
