@@ -310,6 +310,14 @@ export function applyContract(title: string, start: () => Promise<ApplyCluster>)
         assert.deepEqual(objectDiff(live, preview).filter((line) => /^[+-]/.test(line)).map((line) => line.replace(/[\s-]+/g, ' ')).sort(), ['+ image: app:2', ' env:', ' image: app:1', ' name: X', ' value: "1"'].sort());
       });
 
+      it('lets a Service’s port move under its name, which only the adoption makes room for', async () => {
+        const service = (port: number) => ({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'moving', namespace }, spec: { selector: { app: 'web' }, ports: [{ name: 'http', port }] } });
+        const live = await kubectlApply(service(81));
+        const preview = await previewApply(client, await pathOf(live), live, withLastApplied(service(82), live));
+        const { applied } = await deploy(service(82));
+        assert.deepEqual(objectDiff(preview, applied), []);
+      });
+
       it('shows what would be created', async () => {
         const config = web('app:1');
         const preview = await previewApply<Deployment>(client, await pathOf(config), undefined, config);

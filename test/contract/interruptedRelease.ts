@@ -55,7 +55,7 @@ const deployment = (version: number) => ({
   spec: { replicas: 0, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { containers: [{ name: 'app', image: `app:${version}` }] } } },
 });
 const configMap = (version: number, name = 'settings') => ({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, data: { [`only-in-${version}`]: 'x', version: String(version) } });
-const service = (version: number) => ({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'app' }, spec: { selector: labels, ports: [{ name: `http-${version}`, port: 80 + version }] } });
+const service = (version: number) => ({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'app' }, spec: { selector: labels, ports: [{ name: 'http', port: 80 + version }] } });
 const objectsOf = (version: number) => [configMap(version), service(version), deployment(version)];
 
 /** The objects of a version as `<version>.yaml` has them: those that are there before it, and one that it creates. */

@@ -199,13 +199,24 @@ export async function previewApply<T extends KubernetesObject>(client: Kubernete
   if (!live) return applyObject<T>(client, path, config, { dryRun: true, signal });
   const adopted = adoptedManagedFields(live, releaseReplicas ? [REPLICAS] : []);
   const owned = { ...live, metadata: { ...live.metadata, managedFields: adopted ?? live.metadata.managedFields ?? [] } };
-  const applied = await mergedContent(client, path, owned, config, signal);
+  const dryRun = (outcome: T): Promise<T> => client.patch<T>(path, 'json', replacement(live, releaseReplicas ? withReplicas(outcome, live) : outcome), { query: { dryRun: 'All' }, signal });
+  const applied = await mergedContent(client, path, owned, config, signal).catch((error: unknown) => {
+    if (!adopted || !(error instanceof ApiError && error.status === 422)) throw error;
+    return undefined;
+  });
+  // It may have refused what only comes of both, such as a port under the name of the one that the adoption would remove.
+  if (!applied) return dryRun(configured(omitFields(owned, subtractFields(ownedFields(owned), withParents(othersFields(owned.metadata.managedFields)))), withProtocols(config)) as T);
   if (!adopted && unionSwitches(owned, config).length === 0) return applied;
   // The dry run knew nothing of the adoption: what that would have had removed, a second one removes.
   const stale = subtractFields(subtractFields(ownedFields(owned), withParents(ownedFields(applied))), withParents(othersFields(owned.metadata.managedFields)));
-  const outcome = omitFields(applied, stale);
-  const patch = replacement(live, releaseReplicas ? withReplicas(outcome, live) : outcome);
-  return client.patch<T>(path, 'json', patch, { query: { dryRun: 'All' }, signal });
+  return dryRun(omitFields(applied, stale));
+}
+
+/** The value with what a configuration names, lists as they stand there: near enough for what the server is only asked about. */
+function configured(value: unknown, config: unknown): unknown {
+  const isMap = (each: unknown): each is Record<string, unknown> => typeof each === 'object' && each !== null && !Array.isArray(each);
+  if (!isMap(value) || !isMap(config)) return config;
+  return { ...value, ...Object.fromEntries(Object.entries(config).map(([name, inner]) => [name, configured(value[name], inner)])) };
 }
 
 /** What makes one object's content the other's; their status and what the server keeps for itself apart. */
