@@ -11,15 +11,18 @@ import { loadKustomization } from './kustomize';
 import { templateOf } from './objectState';
 import type { LiveObjects } from './releaseDecision';
 import type { ReleaseSource } from './releaseSource';
-import { loadManifests, type ManifestObject } from './sourceObjects';
+import { loadManifests, refuseTwice, type ManifestObject } from './sourceObjects';
 import { readTokens, tokenSource } from './tokens';
 
 /** Objects of manifests or of a kustomization, as they are to be applied. */
 export async function objectSource(release: GuardedRelease, source: Exclude<DeployInputs['source'], { kind: 'image' }>): Promise<ReleaseSource> {
   const found = overrideImages(await readObjects(release, source), source.objects.images);
   const kinds = await newKinds(release, found);
-  const placed = await Promise.all(found.map(({ object }) => placeIn(release, object, kinds)));
-  const configs = applyPhases(withPullSecret(placed, release, source.objects), (object) => object).flat();
+  const placed = await Promise.all(found.map(async (each) => ({ ...each, object: await placeIn(release, each.object, kinds) })));
+  // One that names no namespace and one that names the release's own are the same.
+  refuseTwice(placed);
+  const objects = placed.map(({ object }) => object);
+  const configs = applyPhases(withPullSecret(objects, release, source.objects), (object) => object).flat();
   const refs = configs.map(referenceOf);
   return {
     refs,
@@ -64,7 +67,7 @@ function kindKey({ apiVersion = '', kind = '' }: { apiVersion?: string; kind?: s
 async function placeIn({ kinds, namespace }: GuardedRelease, object: KubernetesObject, created: ReadonlyMap<string, boolean>): Promise<KubernetesObject> {
   const isNamespaced = created.get(kindKey(object)) ?? (await kinds.isNamespaced(object.apiVersion ?? '', object.kind ?? ''));
   const { namespace: own, ...metadata } = object.metadata;
-  return { ...object, metadata: isNamespaced ? { ...metadata, namespace: own ?? namespace } : metadata };
+  return { ...object, metadata: isNamespaced ? { ...metadata, namespace: own || namespace } : metadata };
 }
 
 /** Adds the registry's credentials as an object of the release, and its name to all pod templates. */

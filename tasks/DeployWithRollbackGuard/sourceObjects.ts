@@ -3,6 +3,7 @@ import * as path from 'node:path';
 import { escapePath, glob } from 'tinyglobby';
 import { nearNames } from '../core/agent/nearNames';
 import { UserError } from '../core/agent/userError';
+import { referenceKey, referenceOf } from '../core/kubernetes/objectReference';
 import type { KubernetesObject } from '../core/kubernetes/objects';
 import { readSourceText, type SourceText, type SourceValue, type UnknownToken } from './manifestText';
 import type { TokenSource } from './tokens';
@@ -183,15 +184,15 @@ function missing(at: string, field: string): UserError {
   return new UserError(`${at}: this object has no ${field}`, "Add it, or exclude the file with a line that starts with '!' in the input 'manifests'.");
 }
 
-function refuseTwice(objects: readonly ManifestObject[]): void {
+/** @throws UserError that names both places, where an object is there twice: also in two versions of its API group */
+export function refuseTwice(objects: readonly ManifestObject[]): void {
   const places = new Map<string, ManifestObject>();
   for (const place of objects) {
-    const { apiVersion = '', kind = '', metadata } = place.object;
-    const group = apiVersion.includes('/') ? apiVersion.slice(0, apiVersion.indexOf('/')) : '';
-    const identity = JSON.stringify([group, kind, metadata.namespace ?? '', metadata.name]);
+    const { kind = '', metadata } = place.object;
+    const identity = referenceKey(referenceOf(place.object));
     const first = places.get(identity);
     if (first) {
-      const where = metadata.namespace === undefined ? '' : ` of namespace '${metadata.namespace}'`;
+      const where = metadata.namespace ? ` of namespace '${metadata.namespace}'` : '';
       throw new UserError(`${kind} '${metadata.name}'${where} is there twice: ${first.file}:${first.line} and ${place.file}:${place.line}`, 'Keep one of them.');
     }
     places.set(identity, place);

@@ -144,6 +144,18 @@ export function manifestsContract(name: string, start: () => Promise<ManifestsCl
     };
     const assertSucceeded = ({ agent, outcome }: Step) => assert.equal(outcome.result, 'Succeeded', `${outcome.message}\n${agent.log}`);
 
+    it('refuses an object that is there twice, with and without its namespace, before anything is changed', async () => {
+      await makeNamespace();
+      const twin = { ...configMap('two'), metadata: { name: 'settings', namespace } };
+      for (const own of [{}, { namespace: '' }]) {
+        await write({ ...configMap('one'), metadata: { name: 'settings', ...own } }, service(), twin);
+        const refused = await step();
+        assert.match(refused.outcome.message, /^ConfigMap 'settings' of namespace '[^']+' is there twice: k8s\/all\.yaml:1 and k8s\/all\.yaml:\d+\. Keep one of them\./);
+      }
+      assert.deepEqual(await readSample(), [undefined, undefined, undefined]);
+      assert.deepEqual(await states(), []);
+    });
+
     it('creates the objects, replaces their tokens, and marks the release verified', async () => {
       await makeNamespace();
       await write(configMap('##Build.BuildId##'), service(), web('#{greeting}#'));
