@@ -45,8 +45,8 @@ export interface Transcript {
   images?: RecordedImage[];
 }
 
-export const transcriptVersions = ['1.24.0', '1.28.3'] as const;
+export type RecordedVersion = '1.24.0' | '1.28.3';
 
-export function readTranscripts(folder: string, version: (typeof transcriptVersions)[number]): Transcript[] {
+export function readTranscripts(folder: string, version: RecordedVersion): Transcript[] {
   return JSON.parse(readFileSync(join(folder, `${version}.json`), 'utf8')) as Transcript[];
 }

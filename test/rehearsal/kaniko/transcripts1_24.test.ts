@@ -1,0 +1,3 @@
+import { transcriptContract } from './transcriptContract';
+
+transcriptContract('1.24.0');
