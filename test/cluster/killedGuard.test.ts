@@ -44,6 +44,8 @@ describe('the guard’s main process, killed at any of its requests, on the real
   let proxy: HoldingProxy;
   let direct: Server;
   const namespaces: string[] = [];
+  /** Ends what a failed test has left waiting. */
+  const begun: (() => void)[] = [];
   const turns = bulkhead(AT_ONCE, Infinity);
 
   before(async () => {
@@ -55,6 +57,7 @@ describe('the guard’s main process, killed at any of its requests, on the real
     proxy = await HoldingProxy.start(direct.url, direct.ca);
   });
   after(async () => {
+    begun.forEach((kill) => kill());
     await Promise.all(namespaces.map((name) => client.delete(resourcePath('namespaces', { name }))));
     proxy?.close();
     client?.close();
@@ -79,7 +82,11 @@ describe('the guard’s main process, killed at any of its requests, on the real
         ...Object.fromEntries(Object.entries(all).map(([name, value]) => [`INPUT_${name.toUpperCase()}`, value])),
         ...postJobEnvironment({ taskVariables }, jobStatus),
       };
-      return runGuard({ target, folder: temp, server: server.url, kubeconfig: kubeconfigOf(server, token), namespace, image: '', environment, started });
+      const remember = (kill: () => void): void => {
+        begun.push(kill);
+        started(kill);
+      };
+      return runGuard({ target, folder: temp, server: server.url, kubeconfig: kubeconfigOf(server, token), namespace, image: '', environment, started: remember });
     };
     return { release, run };
   };
