@@ -37,7 +37,7 @@ export interface KanikoCluster {
   connection(namespace: string): Promise<ServiceConnection>;
   /** The like with a right to `pods/exec` in place of `pods/attach`. */
   connectionWithoutAttach(namespace: string): Promise<ServiceConnection>;
-  /** Lets a proxy that knows no WebSockets answer attaches in this namespace, but not other commands. */
+  /** Lets a proxy answer attaches in this namespace, and nothing else. */
   readonly refuseAttach?: (namespace: string, status: number) => void;
   /** Has a shell and the usual programs. */
   readonly contextImage: string;
@@ -115,7 +115,7 @@ export class BuildScene {
         executorImage: this.cluster.executorImage,
         imageName: this.image(),
         tags: '1',
-        timeout: '2m',
+        timeout: '4m',
         ...inputs,
       },
     };
