@@ -4,11 +4,11 @@ import { withoutReplicas } from '../core/kubernetes/autoscaling';
 import { settleMutation, type KubernetesClient } from '../core/kubernetes/client';
 import { withLastApplied } from '../core/kubernetes/lastApplied';
 import { referenceName, type ObjectReference } from '../core/kubernetes/objectReference';
-import type { KubernetesObject } from '../core/kubernetes/objects';
+import type { JsonPatchOperation, KubernetesObject } from '../core/kubernetes/objects';
 import type { ResourceKinds } from '../core/kubernetes/resourceKinds';
 import { changedFields, isRestored, restoreBody } from '../core/kubernetes/restoreBody';
 import { containsImages, imagesOf, type ConfigState, type ImagesState, type ObjectState, type WholeState } from './objectState';
-import { imagesPatch } from './releaseDecision';
+import { imagesPatch, templatePatch } from './releaseDecision';
 
 /** Somebody else changed the object between the look at it and the change, so that all has to be decided anew. */
 export class ChangedMeanwhileError extends Error {
@@ -88,19 +88,28 @@ export class ObjectWriter {
 
   private async setImages(ref: ObjectReference, live: KubernetesObject, to: ImagesState, from: ObjectState | undefined): Promise<KubernetesObject> {
     const path = await this.kinds.path(ref);
-    try {
-      return await settleMutation(
-        () => this.client.patch<KubernetesObject>(path, 'json', imagesPatch(live, to, from), { signal: this.signal }),
+    const send = (patch: JsonPatchOperation[]) =>
+      settleMutation(
+        () => this.client.patch<KubernetesObject>(path, 'json', patch, { signal: this.signal }),
         async () => {
           const now = await this.read(ref);
           return now && containsImages(imagesOf(now), to.images) ? now : undefined;
         },
       );
-    } catch (error) {
-      // A test in the patch failed: but others may also find fault with the change itself.
-      if (isFailedGuard(error) && (await this.read(ref))?.metadata.resourceVersion !== live.metadata.resourceVersion) throw new ChangedMeanwhileError(ref);
+    const attempt = async (patch: JsonPatchOperation[]) => {
+      try {
+        return await send(patch);
+      } catch (error) {
+        // A test in the patch failed: but others may also find fault with the change itself.
+        if (isFailedGuard(error) && (await this.read(ref))?.metadata.resourceVersion !== live.metadata.resourceVersion) throw new ChangedMeanwhileError(ref);
+        throw error;
+      }
+    };
+    const exact = templatePatch(live, to, from);
+    return attempt(imagesPatch(live, to, from)).catch((error: unknown) => {
+      if (exact && isFailedGuard(error)) return attempt(exact);
       throw error;
-    }
+    });
   }
 
   private async apply({ ref, live, from }: ObjectChange, to: ConfigState | WholeState): Promise<KubernetesObject> {

@@ -266,13 +266,23 @@ export function rollbackStep(object: ReleaseObject, live: KubernetesObject | und
  * @param from the state that it was left in
  */
 export function imagesPatch(live: KubernetesObject, to: ImagesState, from?: ObjectState): JsonPatchOperation[] {
-  const guards: JsonPatchOperation[] = [{ op: 'test', path: '/metadata/uid', value: live.metadata.uid ?? '' }];
   const template = templateOf(live);
-  if (to.template && from?.kind === 'images' && from.template && isDeepStrictEqual(template, from.template)) {
-    guards.push({ op: 'test', path: '/spec/template', value: template });
-    return [...guards, { op: 'replace', path: '/spec/template', value: to.template }];
-  }
-  return [...guards, ...imagePatch(live, to.images)];
+  return templatePatch(live, to, from, { path: '/spec/template', value: template }) ?? [uidTest(live), ...imagePatch(live, to.images)];
+}
+
+/**
+ * The patch that puts the whole template back, where what runs is still as it was left.
+ * @param guard what has to be so beside the uid; else the very object that was read. The API server compares strings as
+ * they are written, so a template is not always equal to itself
+ */
+export function templatePatch(live: KubernetesObject, to: ImagesState, from: ObjectState | undefined, guard?: Readonly<{ path: string; value: unknown }>): JsonPatchOperation[] | undefined {
+  if (!to.template || from?.kind !== 'images' || !from.template || !isDeepStrictEqual(templateOf(live), from.template)) return undefined;
+  const same = guard ?? { path: '/metadata/resourceVersion', value: live.metadata.resourceVersion };
+  return [uidTest(live), { op: 'test', ...same }, { op: 'replace', path: '/spec/template', value: to.template }];
+}
+
+function uidTest({ metadata }: KubernetesObject): JsonPatchOperation {
+  return { op: 'test', path: '/metadata/uid', value: metadata.uid ?? '' };
 }
 
 /** JSON patch operations that set images of containers, each guarded by the name and image found before. */

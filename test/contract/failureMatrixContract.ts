@@ -554,7 +554,9 @@ const WORKLOADS: readonly Row[] = [
     async (on) => {
       // What a typed client would drop on its way, beside what few people use.
       const podSpec = { dnsConfig: { options: [{ name: 'ndots', value: '2' }] }, enableServiceLinks: false, fieldOfALaterVersion: { a: [1] } };
-      const before = await on.begin('image', { spec: { revisionHistoryLimit }, podSpec, container: { lifecycle: { preStop: { exec: { command: ['true'] } } } } });
+      // A JSON patch's test is compared as it is written, and the API server writes these characters as escapes.
+      const program = `test "a<b" != "c>d" && echo "\u2028é${revisionHistoryLimit === 0 ? '\b' : ''}" & sleep 3600`;
+      const before = await on.begin('image', { spec: { revisionHistoryLimit }, program, podSpec, container: { lifecycle: { preStop: { exec: { command: ['true'] } } } } });
       const [set] = await on.replicaSets();
       const main = await on.main(await on.inputs('image', { image: on.cluster.images.good[1] }));
       assertSucceeded(main);

@@ -287,6 +287,20 @@ export function kubernetesContract(title: string, start: (namespace: string) => 
         assert.equal((await client.get<Loose>(path)).data['b'], '4');
       });
 
+      it('JSON patch, whose test is compared as the API server writes strings', async () => {
+        await configMap('written', { a: 'b<c>&\u2028' });
+        const written = `${core}/configmaps/written`;
+        const send = async (value: string) => {
+          const body = `[{"op":"test","path":"/data/a","value":${value}}]`;
+          const headers = { ...(await client.headers()), accept: 'application/json', 'content-type': 'application/json-patch+json' };
+          const answer = await client.transport.send({ method: 'PATCH', path: written, headers, body, signal: undefined });
+          answer.body.resume();
+          return answer.status;
+        };
+        assert.deepEqual([await send('"b<c>&\u2028"'), await send('"b\\u003cc\\u003e\\u0026\\u2028"')], [422, 200]);
+        await client.patch(written, 'json', [{ op: 'test', path: '/data/a', value: 'b<c>&\u2028' }, { op: 'add', path: '/data/b', value: '<' }]);
+      });
+
       it('strategic merge by the keys of lists', async () => {
         await deployment('strategic', { spec: { replicas: 0 }, container: { env: [{ name: 'A', value: '1' }] } });
         const containers = [{ name: 'main', env: [{ name: 'B', value: '2' }] }, { name: 'side', image }];

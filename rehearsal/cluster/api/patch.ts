@@ -9,6 +9,8 @@ export const applyPatchType = 'application/apply-patch+yaml';
 /** Custom resources have no strategic merge. */
 export const customPatchTypes = ['application/json-patch+json', 'application/merge-patch+json', applyPatchType];
 
+const ESCAPED = /[<>&\u2028\u2029]/;
+
 export function unsupportedPatch(supported: readonly string[]): ApiError {
   return new ApiError(415, 'UnsupportedMediaType', `the body of the request was in an unknown format - accepted media types include: ${supported.join(', ')}`, {});
 }
@@ -27,15 +29,18 @@ export function patched(object: JsonMap, contentType: string, body: string): Jso
   } catch (error) {
     throw badRequest(error instanceof Error ? error.message : String(error));
   }
-  if (kind === 'application/json-patch+json') return jsonPatched(object, patch);
+  if (kind === 'application/json-patch+json') return jsonPatched(object, patch, body);
   if (!isMap(patch)) throw badRequest('json: cannot unmarshal a patch that is not an object');
   if (kind === 'application/merge-patch+json') return mergePatch(object, patch) as JsonMap;
   const { kind: objectKind } = object;
   return strategicMerge(object, patch, mergeSchemaOf(typeof objectKind === 'string' ? objectKind : ''));
 }
 
-function jsonPatched(object: JsonMap, patch: Json): JsonMap {
+function jsonPatched(object: JsonMap, patch: Json, body: string): JsonMap {
   if (!Array.isArray(patch)) throw badRequest('json: cannot unmarshal object into Go value of type jsonpatch.Patch');
+  // The server compares the strings of a test as they are written, and writes these characters as escapes.
+  const isTestOf = (step: Json) => isMap(step) && step['op'] === 'test' && ESCAPED.test(JSON.stringify(step['value']));
+  if (ESCAPED.test(body) && patch.some(isTestOf)) throw rejectedPatch();
   // The server of 1.20 takes a replace of a missing map key for an add (its JSON patch library did, against RFC 6902).
   const operations = (patch as unknown as Operation[]).map((step) => (step.op === 'replace' && isMissingKey(object, step.path) ? { ...step, op: 'add' as const } : step));
   try {

@@ -210,8 +210,13 @@ export async function settleMutation<T>(send: () => Promise<T>, applied: () => P
  */
 function encode(body: unknown, contentType: string | undefined): string {
   const json = JSON.stringify(body);
-  if (contentType !== PATCH_TYPES.apply) return json;
-  return json.replace(/[\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  if (contentType === PATCH_TYPES.apply) return escaped(json, /[\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/g);
+  // The API server compares the strings of a JSON patch's test as they are written, and writes these as Go does.
+  return contentType === PATCH_TYPES.json ? escaped(json, /[<>&\u2028\u2029]/g) : json;
+}
+
+function escaped(json: string, characters: RegExp): string {
+  return json.replace(characters, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 function withQuery(path: string, query: Query = {}): string {

@@ -292,7 +292,7 @@ class Http2Body extends Readable {
       if (!this.push(chunk)) stream.pause();
     });
     stream.on('end', () => this.push(null));
-    stream.on('error', (error) => this.destroy(error));
+    stream.on('error', (error: Error) => this.destroy(error));
     stream.on('close', () => {
       // At its end, what is not read yet stays readable.
       if (!stream.readableEnded) this.destroy();

@@ -10,6 +10,7 @@ import {
   releasePlan,
   rollbackStep,
   stillRuns,
+  templatePatch,
   withStandingTargets,
   withTargetsBeforeRun,
   type PostJobSituation,
@@ -176,6 +177,22 @@ describe('objectRollback', () => {
   ] as const) {
     it(`leaves alone what was ${name}`, () => assert.equal(objectRollback(release, now).kind, 'gone'));
   }
+});
+
+describe('templatePatch', () => {
+  const now = deployment({ app: 'v2' });
+  const left = { kind: 'images', images: { app: 'v2' }, template: templateOf(now) } as const;
+  const target = { kind: 'images', images: { app: 'v1' }, template: templateOf(deployment({ app: 'v1' })) } as const;
+  const read = { ...now, metadata: { ...now.metadata, resourceVersion: '7' } };
+
+  it('puts the whole template back over the very object that was read', () =>
+    assert.deepEqual(templatePatch(read, target, left), [
+      { op: 'test', path: '/metadata/uid', value: now.metadata.uid },
+      { op: 'test', path: '/metadata/resourceVersion', value: '7' },
+      { op: 'replace', path: '/spec/template', value: target.template },
+    ]));
+  it('is none where others have changed more of the template', () => assert.equal(templatePatch(deployment({ app: 'v2' }, { env: 'other' }), target, left), undefined));
+  it('is none of a deploy, which sets images only', () => assert.equal(templatePatch(read, target, undefined), undefined));
 });
 
 describe('rollbackStep', () => {
