@@ -181,8 +181,8 @@ describe('objectRollback', () => {
 
 describe('templatePatch', () => {
   const now = deployment({ app: 'v2' });
-  const left = { kind: 'images', images: { app: 'v2' }, template: templateOf(now) } as const;
-  const target = { kind: 'images', images: { app: 'v1' }, template: templateOf(deployment({ app: 'v1' })) } as const;
+  const left = { kind: 'images', images: { app: 'v2' }, template: now.spec.template } as const;
+  const target = { kind: 'images', images: { app: 'v1' }, template: deployment({ app: 'v1' }).spec.template } as const;
   const read = { ...now, metadata: { ...now.metadata, resourceVersion: '7' } };
 
   it('puts the whole template back over the very object that was read', () =>
