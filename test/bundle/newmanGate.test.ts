@@ -208,11 +208,11 @@ describe('NewmanGate, run from its bundle', () => {
   });
 
   it('ends the run at its time limit and reports what ran until then', async () => {
-    const run = await gate([{ name: 'first', url: '{{URL}}/a' }, { name: 'hangs', url: '{{URL}}/hang' }], { inputs: { timeout: '1s' } });
+    const run = await gate([{ name: 'first', url: '{{URL}}/a' }, { name: 'hangs', url: '{{URL}}/hang' }], { inputs: { timeout: '3s' } });
     failed(run);
-    assert.match(run.message, /the collection did not end within 1 s/);
+    assert.match(run.message, /the collection did not end within 3 s/);
     assert.deepEqual(testCases(run.junit)[0], 'first (iteration 1) | GET {{URL}}/a | passed');
-    assert.ok(run.milliseconds < 5000);
+    assert.ok(run.milliseconds < 10_000);
   });
 
   it('breaks off a script that never ends', async () => {

@@ -3,7 +3,7 @@ import { interleave, plannedRun, type Script } from './interleavings/interleavin
 import { VirtualTime } from './interleavings/virtualTime';
 
 /** `npm run test:interleavings` goes through all of them, other runs through the first ones; npm tells its script. */
-const SEEDS = Number(process.env['INTERLEAVINGS'] ?? (process.env['npm_lifecycle_event'] === 'test:interleavings' ? 10_000 : 2_000));
+const SEEDS = Number(process.env['INTERLEAVINGS'] ?? (process.env['npm_lifecycle_event'] === 'test:interleavings' ? 10_000 : 500));
 /** The one to replay, with its trace. */
 const ONLY = process.env['INTERLEAVING_SEED'];
 
