@@ -35,6 +35,8 @@ async function runProcess(body: TaskBody, canceledMessage: string): Promise<void
   const controller = new AbortController();
   const cancel = () => controller.abort(new UserError(canceledMessage));
   process.on('SIGINT', cancel).on('SIGTERM', cancel);
+  // The agent has died and nobody reads on. Unheard, the error would be told to the same pipe, again and again.
+  process.stdout.on('error', cancel);
   const outcome = await Promise.race([settle(agent, body, controller.signal), overdue(controller.signal), crashed(agent)]);
   report(agent, outcome);
 }

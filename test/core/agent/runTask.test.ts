@@ -22,6 +22,11 @@ const BODIES = `{
     signal.addEventListener('abort', () => { clearInterval(timer); reject(signal.reason); });
     agent.info('ready');
   }),
+  talks: (agent, signal) => new Promise((_resolve, reject) => {
+    agent.info('ready');
+    const timer = setInterval(() => agent.info('still here'), 50);
+    signal.addEventListener('abort', () => { clearInterval(timer); reject(signal.reason); });
+  }),
   obeysFetch: (agent, signal) => new Promise((_resolve, reject) => {
     const timer = setInterval(() => undefined, 1000);
     signal.addEventListener('abort', () => { clearInterval(timer); reject(new DOMException('This operation was aborted', 'AbortError')); });
@@ -179,6 +184,11 @@ describe('the process of a task', function () {
         });
       }
     }
+
+    it('stops as for a cancel where nobody listens any more, as its agent has died', async () => {
+      const end = await task.run('talks', {}, (child) => child.stdout?.destroy());
+      assert.deepEqual([end.exitCode, end.killedBy], [0, null]);
+    });
 
     it('has gone within 7 s of SIGINT, before the agent kills it, even if the body ignores the signal', async () => {
       let asked = 0;
