@@ -68,6 +68,8 @@ describe('the guard under chaos', function () {
     for (const run of begun.values()) run.catch(() => undefined);
   });
   after(async () => {
+    // A guard whose cluster goes away would wait for it for minutes.
+    await Promise.allSettled(begun.values());
     client?.close();
     await cluster?.stop();
     await rm(folder, { recursive: true, force: true });
