@@ -23,7 +23,7 @@ export default tseslint.config(
     files: ['**/*.ts'],
     extends: [...tseslint.configs.recommendedTypeChecked],
     plugins: { boundaries },
-    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    languageOptions: { parserOptions: { project: 'tsconfig.json', tsconfigRootDir: import.meta.dirname } },
     settings: {
       'import/resolver': { node: { extensions: ['.ts', '.js', '.json'] } },
       'boundaries/root-path': import.meta.dirname,

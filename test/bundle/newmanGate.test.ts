@@ -196,9 +196,9 @@ describe('NewmanGate, run from its bundle', () => {
   });
 
   it('stays closed when the service does not become ready', async () => {
-    const run = await gate([{ name: 'read', url: '{{URL}}/a' }], { inputs: { waitForUrl: `${service.url}/status/503`, waitTimeout: '1s' } });
+    const run = await gate([{ name: 'read', url: '{{URL}}/a' }], { inputs: { waitForUrl: `${service.url}/status/503`, waitTimeout: '3s' } });
     failed(run);
-    assert.match(run.message, /\/status\/503 was not ready within 1 s: answered HTTP 503\. Look at/);
+    assert.match(run.message, /\/status\/503 was not ready within 3 s: answered HTTP 503\. Look at/);
   });
 
   it('ends a request that hangs at its time limit', async () => {

@@ -8,7 +8,7 @@ const root = resolve(__dirname, '..', '..');
 const eslint = new ESLint({
   cwd: root,
   overrideConfigFile: join(root, 'eslint.config.mjs'),
-  overrideConfig: { languageOptions: { parserOptions: { projectService: false } } },
+  overrideConfig: { languageOptions: { parserOptions: { project: null } } },
   ruleFilter: ({ ruleId }) => ruleId.startsWith('boundaries/') || ruleId === 'no-restricted-imports',
 });
 

@@ -31,6 +31,8 @@ export interface HeldLease {
 
 /** The clocks of two agents may differ by this much. */
 const CLOCK_SKEW_MS = 10_000;
+/** How long giving back is tried: long enough for a short outage, unless the task has been canceled. */
+const RELEASE_MS = { usually: 15_000, canceled: 3_000 };
 
 /**
  * Takes a Lease and renews it until it is released. A holder that stopped renewing loses it after its duration, told by
@@ -128,7 +130,7 @@ function keep(client: KubernetesClient, path: string, taken: Lease, options: Lea
     release: async () => {
       stop.abort(new Error('released'));
       await renewing;
-      const signal = AbortSignal.timeout(3_000);
+      const signal = AbortSignal.timeout(options.signal.aborted ? RELEASE_MS.canceled : RELEASE_MS.usually);
       const remove = (resourceVersion: string | undefined) => {
         const preconditions = { uid: taken.metadata.uid, resourceVersion };
         return client.delete(path, { body: { apiVersion: 'v1', kind: 'DeleteOptions', preconditions }, signal });
