@@ -238,7 +238,7 @@ const ROWS: Readonly<Record<Exclude<MatrixRow, (typeof FAULT_ROWS)[number]>, rea
         assertSucceeded((await on.job('Succeeded', await on.inputs('manifests', { spec, image: on.cluster.images.good[1] }), { run: '18' })).main);
         const second = await on.live();
         // Of another template than the first: where a ReplicaSet serves again, the controller may see no progress that it could miss.
-        const unreadyAgain = await on.inputs('manifests', { spec, container: { ...NEVER_READY, env: [{ name: 'AGAIN', value: 'yes' }] } });
+        const unreadyAgain = await on.inputs('manifests', { spec, container: { ...NEVER_READY, env: [{ name: 'AGAIN', value: 'again' }] } });
         const failed = await on.main(unreadyAgain, { run: '19' });
         await on.assertRolledBack(failed, /^ProgressDeadlineExceeded: /, second);
         assertSucceeded(await on.main(await on.inputs('manifests', { spec }), { run: '20' }));

@@ -302,7 +302,7 @@ export function workloadCases(given: () => { client: KubernetesClient; namespace
     });
 
     it('fail at their deadline, and end their pods', async () => {
-      await job('late-job', 'sleep 1000', { activeDeadlineSeconds: 1 });
+      await job('late-job', 'sleep 1000', { activeDeadlineSeconds: 3 });
       const { status } = await ended('late-job', 'Failed');
       const [condition] = status.conditions ?? [];
       assert.deepEqual([condition?.reason, condition?.message, status['failed'], status['active']], ['DeadlineExceeded', 'Job was active longer than specified deadline', 1, undefined]);
