@@ -40,7 +40,7 @@ async function startCluster(): Promise<KanikoCluster> {
     refusingRegistry: `${host}:${refusing.port}`,
     base: { image: `${host}:${registry.port}/base/python:3`, context },
     stallMs: 40_000,
-    largeContext: 160 * 1000 * 1000,
+    largeContext: 300 * 1000 * 1000,
     sideBySide: 5,
     connection: async (namespace) => {
       const token = await leastToken(client, namespace, 'release-guard-build');
