@@ -169,6 +169,22 @@ for (const protocol of ['HTTP/2', 'HTTP/1.1'] as Protocol[]) {
       await assert.rejects(server.client({ timings: { answer: 100 } }).create(PODS, {}), (error) => error instanceof ConnectionError && error.code === 'ETIMEDOUT' && error.sent);
     });
 
+    if (protocol === 'HTTP/2') {
+      const timings = { pingAfter: 50, pingTimeout: 200 };
+
+      it('sends a GET again over a new connection when the first one is dead', async () => {
+        await serve(inTurn(() => void setTimeout(() => server.fallSilent(), 10), ok));
+        assert.deepEqual(await server.client({ timings }).get(`${PODS}/a`), OBJECT);
+        assert.equal(server.connections, 2);
+      });
+
+      it('waits for an answer that takes its time while the connection is alive', async () => {
+        await serve((request, answer, index) => void setTimeout(() => ok(request, answer, index), 600));
+        assert.deepEqual(await server.client({ timings }).get(`${PODS}/a`), OBJECT);
+        assert.deepEqual([server.requests.length, server.connections], [1, 1]);
+      });
+    }
+
     it('refuses a certificate of an unknown CA at once and says what to do', async () => {
       await serve(ok);
       const began = performance.now();
