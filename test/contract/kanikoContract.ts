@@ -591,7 +591,7 @@ async function servedVersion({ client, namespace, cluster }: BuildScene, image: 
   const end = await watchRollout(client, {
     deployment,
     staleProgressing: undefined,
-    graces: { imagePull: 30_000, unschedulable: 60_000, crashLoopRestarts: 3 },
+    graces: { imagePull: 60_000, unschedulable: 60_000, crashLoopRestarts: 3 },
     replicaFailureGraceMs: 15_000,
     timeoutMs: 60_000,
     signal: AbortSignal.timeout(90_000),

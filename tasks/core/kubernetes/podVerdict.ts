@@ -24,13 +24,15 @@ const CRI_PREFIX = /rpc error: code = \w+ desc = /;
 const MISSING_IMAGE = /not found|manifest unknown|no such image|invalid reference format/i;
 /** Words with which they say that it is not for us. Some call an image that needs a login one that does not exist. */
 const REFUSED_LOGIN = /unauthorized|authentication required|denied|forbidden|insufficient_scope|authorization failed|no basic auth credentials|anonymous token|status(?: code)?:? 40[13]\b|does not exist/i;
-const PASSING_PULL_ERROR = /too many requests|toomanyrequests|429|timeout|timed out|i\/o|connection re(set|fused)|temporary|eof|unavailable|no such host/i;
+const PASSING_PULL_ERROR = /too many requests|toomanyrequests|(?<![\w.:-])429(?![\w.-])|timeout|timed out|connection re(set|fused)|temporary|eof|unavailable|no such host/i;
+/** What messages name: addresses, repositories, tags, digests. They may read like an error, as port 42959 does, or `denied/app`. */
+const NAMES = /"[^"]*"|\[[^\]]*\]|\S*\/\S*|\S+:\d\S*|sha256:\S+/g;
 
 /**
- * The kubelet pulls without credentials while it has not cached a pod's pull Secret yet; its second try, some 10 s later,
- * has them.
+ * The kubelet pulls without credentials while it has not cached a pod's pull Secret yet. Its second try has them: it looks
+ * at the pod again after 10 to 15 s, and once more where the image's own pause of 10 s is not over by then.
  */
-const PULL_SECRET_GRACE_MS = 20_000;
+const PULL_SECRET_GRACE_MS = 35_000;
 
 /**
  * Judges one pod by the states that the kubelet and the scheduler report.
@@ -74,9 +76,10 @@ function containerVerdict(status: ContainerStatus, pod: Pod, graces: PodGraces, 
     case 'ImagePullBackOff': {
       const cause = reason === 'ErrImagePull' ? message : pullError(status, events);
       if (cause === undefined) return suspect(graces.imagePull, { needsEvents: true });
-      if (PASSING_PULL_ERROR.test(cause)) return suspect(graces.imagePull, { message: cause });
-      if (MISSING_IMAGE.test(cause)) return fatal(cause);
-      if (!REFUSED_LOGIN.test(cause)) return suspect(graces.imagePull, { message: cause });
+      const words = cause.replace(NAMES, ' ');
+      if (PASSING_PULL_ERROR.test(words)) return suspect(graces.imagePull, { message: cause });
+      if (MISSING_IMAGE.test(words)) return fatal(cause);
+      if (!REFUSED_LOGIN.test(words)) return suspect(graces.imagePull, { message: cause });
       const hasPullSecret = (pod.spec.imagePullSecrets ?? []).length > 0;
       return hasPullSecret ? suspect(Math.min(graces.imagePull, PULL_SECRET_GRACE_MS), { message: cause }) : fatal(cause);
     }

@@ -3,7 +3,7 @@ import type { ContainerState, ContainerStatus, KubernetesEvent, Pod } from '../.
 import { podVerdict, type PodGraces, type PodVerdict } from '../../../tasks/core/kubernetes/podVerdict';
 import { pod } from './objectsMadeUp';
 
-const graces: PodGraces = { imagePull: 30_000, unschedulable: 120_000, crashLoopRestarts: 3 };
+const graces: PodGraces = { imagePull: 45_000, unschedulable: 120_000, crashLoopRestarts: 3 };
 
 const container = (state: ContainerState, more: Partial<ContainerStatus> = {}): ContainerStatus => ({ name: 'app', ready: false, restartCount: 0, state, ...more });
 const waiting = (reason: string, message?: string, more: Partial<ContainerStatus> = {}): Pod =>
@@ -42,6 +42,11 @@ describe("a pod's verdict", () => {
     ['no credentials for the registry, and no pull secret', waiting('ErrImagePull', 'no basic auth credentials'), 'fatal', 'ErrImagePull'],
     ['a back-off whose event wants a login, the pull secret perhaps not cached yet', withPullSecret(waiting('ImagePullBackOff')), 'suspect', 'ImagePullBackOff', /401/, [event('Failed to pull image "app:2": 401 Unauthorized')]],
     ['an image that is not found, in spite of a pull secret', withPullSecret(waiting('ErrImagePull', 'r.example/unauthorized:401: not found')), 'fatal', 'ErrImagePull'],
+    ['an image that is not found, of a registry whose port has a 429 in it', waiting('ErrImagePull', `${RPC}failed to resolve reference "127.0.0.1:42959/app:2": 127.0.0.1:42959/app:2: not found`), 'fatal', 'ErrImagePull'],
+    ['an image that is not found, by a name that reads like a passing error', waiting('ErrImagePull', 'failed to resolve reference "r.example/unavailable:eof-429": r.example/unavailable:eof-429: not found'), 'fatal', 'ErrImagePull'],
+    ['an image without a login, whose digest has a 429 in it', waiting('ErrImagePull', `pulling from host r.example:5000 failed with status code [manifests sha256:1429${'a'.repeat(60)}]: 401 Unauthorized`), 'fatal', 'ErrImagePull'],
+    ['a registry that throttles an image whose name reads like a refusal', waiting('ErrImagePull', 'failed to copy: httpReadSeeker: failed open: unexpected status code https://r.example/v2/denied/manifests/2: 429 Too Many Requests'), 'suspect', 'ErrImagePull'],
+    ['a registry that fails, of an image called denied', waiting('ErrImagePull', 'failed to resolve reference "r.example/denied:1": pulling from host r.example failed with status code [manifests 1]: 500 Internal Server Error'), 'suspect', 'ErrImagePull'],
     ['a registry that throttles', waiting('ErrImagePull', 'toomanyrequests: You have reached your pull rate limit'), 'suspect', 'ErrImagePull'],
     ['a registry that times out', waiting('ErrImagePull', 'Get "https://r/v2/": dial tcp 10.0.0.1:443: i/o timeout'), 'suspect', 'ErrImagePull'],
     ['a registry that refuses connections', waiting('ErrImagePull', 'dial tcp: connect: connection refused'), 'suspect', 'ErrImagePull'],
@@ -112,7 +117,7 @@ describe("a pod's verdict", () => {
       return verdict.kind === 'suspect' ? verdict.forMs : undefined;
     };
     assert.equal(forMs(waiting('ImagePullBackOff')), graces.imagePull);
-    assert.equal(forMs(withPullSecret(waiting('ErrImagePull', '401 Unauthorized'))), 20_000);
+    assert.equal(forMs(withPullSecret(waiting('ErrImagePull', '401 Unauthorized'))), 35_000);
     assert.equal(forMs(pod({ conditions: [{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable' }] })), graces.unschedulable);
   });
 });
