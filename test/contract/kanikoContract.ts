@@ -48,7 +48,7 @@ interface Case {
 /** The behaviour of a build, run as the agent runs it, on whatever cluster `start` gives. */
 export function kanikoContract(name: string, start: () => Promise<KanikoCluster>, { brief = false, can = [] }: KanikoContractOptions = {}): void {
   describe(`a build in a pod of ${name}`, function () {
-    this.timeout(300_000);
+    this.timeout(540_000);
     let cluster: KanikoCluster;
     let client: KubernetesClient;
     let folder: string;
@@ -557,7 +557,8 @@ async function attachOutput({ client, namespace }: BuildScene, pod: string): Pro
   const url = `${client.transport.server.replace(/^http/, 'ws')}${resourcePath('pods', { namespace, name: pod, subresource: 'attach' })}?stdout=true`;
   const socket = new WebSocket(url, ['v4.channel.k8s.io'], { headers, createConnection: () => connection, perMessageDeflate: false });
   await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
-  await delay(200);
+  // A busy node takes its time to join the streams.
+  await delay(1_000);
   socket.terminate();
 }
 

@@ -115,7 +115,7 @@ export class BuildScene {
         executorImage: this.cluster.executorImage,
         imageName: this.image(),
         tags: '1',
-        timeout: '4m',
+        timeout: '8m',
         ...inputs,
       },
     };
