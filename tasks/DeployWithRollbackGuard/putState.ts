@@ -88,26 +88,24 @@ export class ObjectWriter {
 
   private async setImages(ref: ObjectReference, live: KubernetesObject, to: ImagesState, from: ObjectState | undefined): Promise<KubernetesObject> {
     const path = await this.kinds.path(ref);
-    const send = (patch: JsonPatchOperation[]) =>
-      settleMutation(
-        () => this.client.patch<KubernetesObject>(path, 'json', patch, { signal: this.signal }),
-        async () => {
-          const now = await this.read(ref);
-          return now && containsImages(imagesOf(now), to.images) ? now : undefined;
-        },
-      );
-    const attempt = async (patch: JsonPatchOperation[]) => {
+    const send = async (patch: JsonPatchOperation[]) => {
       try {
-        return await send(patch);
+        return await settleMutation(
+          () => this.client.patch<KubernetesObject>(path, 'json', patch, { signal: this.signal }),
+          async () => {
+            const now = await this.read(ref);
+            return now && containsImages(imagesOf(now), to.images) ? now : undefined;
+          },
+        );
       } catch (error) {
         // A test in the patch failed: but others may also find fault with the change itself.
         if (isFailedGuard(error) && (await this.read(ref))?.metadata.resourceVersion !== live.metadata.resourceVersion) throw new ChangedMeanwhileError(ref);
         throw error;
       }
     };
-    const exact = templatePatch(live, to, from);
-    return attempt(imagesPatch(live, to, from)).catch((error: unknown) => {
-      if (exact && isFailedGuard(error)) return attempt(exact);
+    return send(imagesPatch(live, to, from)).catch((error: unknown) => {
+      const exact = isFailedGuard(error) ? templatePatch(live, to, from) : undefined;
+      if (exact) return send(exact);
       throw error;
     });
   }

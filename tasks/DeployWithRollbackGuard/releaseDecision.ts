@@ -266,8 +266,7 @@ export function rollbackStep(object: ReleaseObject, live: KubernetesObject | und
  * @param from the state that it was left in
  */
 export function imagesPatch(live: KubernetesObject, to: ImagesState, from?: ObjectState): JsonPatchOperation[] {
-  const template = templateOf(live);
-  return templatePatch(live, to, from, { path: '/spec/template', value: template }) ?? [uidTest(live), ...imagePatch(live, to.images)];
+  return templatePatch(live, to, from, { path: '/spec/template', value: templateOf(live) }) ?? [uidTest(live), ...imagePatch(live, to.images)];
 }
 
 /**
