@@ -18,6 +18,7 @@ import { ProxyEnvironment } from './proxyEnvironment';
 import { Redactor } from './redaction';
 import { ResultCollector, type Failure } from './resultCollector';
 import { loadNewman, runNewman } from './runNewman';
+import { TimeLimit } from './timeLimit';
 import { waitUntilReady } from './waitUntilReady';
 
 interface Files {
@@ -118,7 +119,7 @@ async function runCollection(
   const iterations = Array.isArray(iterationData) ? `, ${iterationData.length} iterations` : '';
   agent.info(`Running the collection '${name}' (${collection.requests} requests${iterations}).`);
 
-  const timeout = AbortSignal.timeout(inputs.timeoutMs);
+  const limit = new TimeLimit(inputs.timeoutMs);
   const started = Date.now();
   let shownProgress = 0;
   try {
@@ -145,10 +146,12 @@ async function runCollection(
           if (percent > shownProgress) agent.progress((shownProgress = percent), `${collector.totals.requests} requests, ${collector.failures} failures`);
         },
         beforeRequest: (url) => proxies.prepare(url),
+        afterScript: () => limit.look(),
       },
-      AbortSignal.any([signal, timeout]),
+      AbortSignal.any([signal, limit.signal]),
     );
   } finally {
+    limit.stop();
     report.close();
   }
 
@@ -161,7 +164,7 @@ async function runCollection(
     durationMs: Date.now() - started,
     runProblem: signal.aborted
       ? 'it was canceled before its end'
-      : timeout.aborted
+      : limit.signal.aborted
         ? `the collection did not end within ${formatDuration(inputs.timeoutMs)} (input 'timeout')`
         : undefined,
   };

@@ -27,6 +27,8 @@ export interface RunObserver {
   progress(share: number): void;
   /** Before a request is sent to this address. */
   beforeRequest(url: string): void;
+  /** A script has ended; it may have held up everything else for long. */
+  afterScript(): void;
 }
 
 /** How long a cancelled run may take to hand over; a request on its way would hold it up. */
@@ -137,6 +139,7 @@ function observe(emitter: NewmanEmitter, settings: NewmanSettings, collector: Re
     learnSecrets(redactor, execution?.environment, settings.secretNames.environment);
     learnSecrets(redactor, execution?.collectionVariables, settings.secretNames.collection);
     if (error) collector.scriptError(keyOf(cursor, item), scriptName(event?.listen), described(error), true);
+    observer.afterScript();
   });
   emitter.on('beforeScript', (_error, { event }) => (running = scriptName(event?.listen)));
   emitter.on('exception', (_error, { cursor, error }) => {
