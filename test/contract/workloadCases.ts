@@ -302,7 +302,9 @@ export function workloadCases(given: () => { client: KubernetesClient; namespace
     });
 
     it('fail at their deadline, and end their pods', async () => {
-      await job('late-job', 'sleep 1000', { activeDeadlineSeconds: 3 });
+      await job('late-job', 'sleep 1000', { activeDeadlineSeconds: 1000 });
+      await until(() => get(`${batch}/jobs/late-job`), ({ status }) => status['active'] === 1, 'its pod counted');
+      await client.patch(`${batch}/jobs/late-job`, 'merge', { spec: { activeDeadlineSeconds: 1 } });
       const { status } = await ended('late-job', 'Failed');
       const [condition] = status.conditions ?? [];
       assert.deepEqual([condition?.reason, condition?.message, status['failed'], status['active']], ['DeadlineExceeded', 'Job was active longer than specified deadline', 1, undefined]);

@@ -17,6 +17,8 @@ export class JobController implements Controller {
   private readonly queue = new WorkQueue((key) => this.sync(key));
   /** Per job: how often its work came back with a failure since its last progress. */
   private readonly retries = new Map<string, number>();
+  /** The last known of each job, in seconds. */
+  private readonly deadlines = new Map<string, number>();
   private readonly timers = new Set<NodeJS.Timeout>();
 
   constructor(private readonly context: ControllerContext) {}
@@ -65,6 +67,7 @@ export class JobController implements Controller {
     const job = this.context.store.get<Job>(jobs, namespace, name);
     if (!job || isFinished(job)) {
       this.retries.delete(key);
+      this.deadlines.delete(key);
       return;
     }
     const owned = claimedPods(this.context, job);
@@ -73,7 +76,11 @@ export class JobController implements Controller {
     const counts: Counts = { active: active.length, succeeded: ended('Succeeded'), failed: ended('Failed') };
     const startTime = job.status.startTime ?? timestamp();
     const deadline = job.spec.activeDeadlineSeconds;
-    if (job.status.startTime === undefined && deadline !== undefined) this.addAfter(key, deadline * 1000);
+    if (deadline !== undefined && this.deadlines.get(key) !== deadline) {
+      // A deadline that is changed counts from the start as well.
+      this.deadlines.set(key, deadline);
+      this.addAfter(key, Date.parse(startTime) + deadline * 1000 - Date.now());
+    }
 
     const hasNewFailure = counts.failed > (job.status.failed ?? 0);
     const failure = this.failureOf(job, { owned, counts, hasNewFailure, retries: this.retries.get(key) ?? 0, startTime });
