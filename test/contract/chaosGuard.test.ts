@@ -16,6 +16,7 @@ import { RecordingAgent } from '../core/agent/recordingAgent';
 import { FAULT_ROWS, type MatrixRow } from './failureMatrixRows';
 import { deployApp, postJobEnvironment, runGuard, sleepingImages, type TaskEnd } from './guardProcess';
 import { roleRules } from './securityRoles';
+import { SideBySide } from './sideBySide';
 
 /** One Deployment in a namespace of its own, and the guard's processes that work on it. */
 interface Scene {
@@ -64,12 +65,11 @@ describe('the guard under chaos', function () {
     cluster = await startEmbeddedCluster({ images, users, timing: { crashBackoff: 300, pullBackoff: 300 } });
     const source = { kind: 'kubeconfig', text: cluster.kubeconfig, context: undefined, skipTlsVerify: false, from: 'the test' } as const;
     client = connectCluster(source, new RecordingAgent()).client;
-    for (const [name, run] of slow) begun.set(name, run());
-    for (const run of begun.values()) run.catch(() => undefined);
+    beside.begin(slow);
   });
   after(async () => {
     // A guard whose cluster goes away would wait for it for minutes.
-    await Promise.allSettled(begun.values());
+    await beside.ended();
     client?.close();
     await cluster?.stop();
     await rm(folder, { recursive: true, force: true });
@@ -77,7 +77,7 @@ describe('the guard under chaos', function () {
 
   /** Cases that mostly wait: they begin together, run beside all others, and are looked at last. */
   const slow = new Map<string, () => Promise<void>>();
-  const begun = new Map<string, Promise<void>>();
+  const beside = new SideBySide();
   let row = '';
   const rows = new Set<string>();
   const itSlowly = (name: string, run: () => Promise<void>): void => {
@@ -421,7 +421,7 @@ describe('the guard under chaos', function () {
   it('meets each row of the failure matrix that no real cluster can be brought into', () => assert.deepEqual(FAULT_ROWS.filter((name) => !rows.has(name)), []));
 
   describe('beside the others', () => {
-    for (const name of slow.keys()) it(name, () => begun.get(name));
+    for (const name of slow.keys()) it(name, () => beside.outcome(name));
   });
 
   /** No request of the namespace is served: for one half of the time by 503, for the other by broken connections. */

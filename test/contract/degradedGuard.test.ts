@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
-import { bulkhead } from 'cockatiel';
 import { stringify } from 'yaml';
 import { startEmbeddedCluster, type EmbeddedCluster, type TokenUser } from '../../rehearsal/cluster/embeddedCluster';
 import { isNotFound } from '../../tasks/core/kubernetes/apiError';
@@ -14,6 +13,7 @@ import { isRestored } from '../../tasks/core/kubernetes/restoreBody';
 import { RecordingAgent } from '../core/agent/recordingAgent';
 import { postJobEnvironment, runGuard, type TaskEnd } from './guardProcess';
 import { roleRules, type RoleRule } from './securityRoles';
+import { SideBySide } from './sideBySide';
 
 type Inputs = Readonly<Record<string, string>>;
 type Objects = readonly (KubernetesObject | undefined)[];
@@ -69,8 +69,7 @@ describe('the guard where the account lacks rights', function () {
   let count = 0;
   /** All cases begin together and are looked at one after the other. */
   const cases = new Map<string, () => Promise<void>>();
-  const begun = new Map<string, Promise<void>>();
-  const turns = bulkhead(AT_ONCE, Infinity);
+  const beside = new SideBySide();
 
   before(async () => {
     folder = await mkdtemp(path.join(tmpdir(), 'release-guard-degraded-'));
@@ -82,18 +81,17 @@ describe('the guard where the account lacks rights', function () {
       users: [...ACCOUNTS.map(({ name, without }) => user(name, lacking(rules, without))), user('only reading Secrets', [...lacking(rules, ['secrets']), readsRecords])],
     });
     client = connectCluster({ kind: 'kubeconfig', text: cluster.kubeconfig, context: undefined, skipTlsVerify: false, from: 'the test' }, new RecordingAgent()).client;
-    for (const [name, run] of cases) begun.set(name, turns.execute(run));
-    for (const run of begun.values()) run.catch(() => undefined);
+    beside.begin(cases, AT_ONCE);
   });
   after(async () => {
-    await Promise.allSettled(begun.values());
+    await beside.ended();
     client?.close();
     await cluster?.stop();
     await rm(folder, { recursive: true, force: true });
   });
   const itSideBySide = (group: string, name: string, run: () => Promise<void>): void => {
     cases.set(`${group}: ${name}`, run);
-    it(name, () => begun.get(`${group}: ${name}`));
+    it(name, () => beside.outcome(`${group}: ${name}`));
   };
 
   const scene = async (account: string, source: string): Promise<Scene> => {

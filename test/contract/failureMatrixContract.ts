@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
-import { bulkhead } from 'cockatiel';
 import type { KubernetesClient } from '../../tasks/core/kubernetes/client';
 import { connectCluster } from '../../tasks/core/kubernetes/connect';
 import { condition, type DaemonSet, type Deployment, type KubernetesObject, type Pod, type StatefulSet } from '../../tasks/core/kubernetes/objects';
@@ -11,6 +10,7 @@ import { RecordingAgent } from '../core/agent/recordingAgent';
 import type { FAULT_ROWS, MatrixRow } from './failureMatrixRows';
 import { assertSucceeded, mainImage, Scene, type MatrixCluster, type Mode } from './failureMatrixScene';
 import { caOf, serverOf } from './guardContract';
+import { SideBySide } from './sideBySide';
 
 /** So many cases at once: most of them wait for a kubelet, a grace or a lease. */
 const SIDE_BY_SIDE = 10;
@@ -32,7 +32,7 @@ export function failureMatrixContract(name: string, start: () => Promise<MatrixC
     let client: KubernetesClient;
     let folder: string;
     const cases: Case[] = [];
-    const begun = new Map<Case, Promise<void>>();
+    const beside = new SideBySide();
     const namespaces: string[] = [];
     const namespaceOf = (one: Case) => `matrix-${process.pid}-${cases.indexOf(one) + 1}`;
 
@@ -41,22 +41,19 @@ export function failureMatrixContract(name: string, start: () => Promise<MatrixC
       folder = await mkdtemp(path.join(tmpdir(), 'release-guard-matrix-'));
       cluster = await start();
       client = connectCluster({ kind: 'kubeconfig', text: cluster.kubeconfig, context: undefined, skipTlsVerify: false, from: 'the test' }, new RecordingAgent()).client;
-      const limit = bulkhead(SIDE_BY_SIDE, Infinity);
+      const play = async (one: Case): Promise<void> => {
+        const namespace = namespaceOf(one);
+        namespaces.push(namespace);
+        const scene = await Scene.open(cluster, client, namespace, folder, one.labels);
+        await one.run(scene);
+        await client.delete(resourcePath('namespaces', { name: namespace }));
+      };
       const isSlow = ({ name: title }: Case) => SLOW.some((row) => title.startsWith(`${row}: `));
-      for (const one of [...cases.filter(isSlow), ...cases.filter((each) => !isSlow(each))]) {
-        const running = limit.execute(async () => {
-          const namespace = namespaceOf(one);
-          namespaces.push(namespace);
-          const scene = await Scene.open(cluster, client, namespace, folder, one.labels);
-          await one.run(scene);
-          await client.delete(resourcePath('namespaces', { name: namespace }));
-        });
-        running.catch(() => undefined);
-        begun.set(one, running);
-      }
+      const slowFirst = [...cases.filter(isSlow), ...cases.filter((each) => !isSlow(each))];
+      beside.begin(slowFirst.map((one) => [one.name, () => play(one)]), SIDE_BY_SIDE);
     });
     after(async () => {
-      await Promise.allSettled(begun.values());
+      await beside.ended();
       await Promise.allSettled(namespaces.map((each) => client.delete(resourcePath('namespaces', { name: each }))));
       client?.close();
       await cluster?.stop();
@@ -64,7 +61,7 @@ export function failureMatrixContract(name: string, start: () => Promise<MatrixC
     });
     const add = (one: Case) => {
       cases.push(one);
-      it(one.name, () => begun.get(one));
+      it(one.name, () => beside.outcome(one.name));
     };
     for (const [row, ofRow] of Object.entries({ ...ROWS, ...(options.webhooks ? WEBHOOK : {}) })) {
       for (const [title, run, more] of ofRow) add({ name: `${row.replace(/ \(more\)$/, '')}: ${title}`, run, ...more });

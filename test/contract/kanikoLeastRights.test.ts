@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
-import { bulkhead } from 'cockatiel';
 import { folderImageStore, startEmbeddedCluster, type EmbeddedCluster } from '../../rehearsal/cluster/embeddedCluster';
 import { standInRootfs } from '../../rehearsal/kaniko/standIn';
 import { startRegistry, type RegistryServer } from '../../rehearsal/registry/registryServer';
@@ -10,6 +9,7 @@ import type { TaskOutcome } from '../../tasks/core/agent/agent';
 import { kanikoBuild } from '../../tasks/KanikoBuild/kanikoBuild';
 import { RecordingAgent } from '../core/agent/recordingAgent';
 import { roleRules, type RoleRule } from './securityRoles';
+import { SideBySide } from './sideBySide';
 
 const EXECUTOR = 'kaniko-stand-in:v1.28.3';
 const AT_ONCE = 4;
@@ -54,8 +54,7 @@ describe('the Role of docs/security.md for KanikoBuild', function () {
   let folder: string;
   let cluster: EmbeddedCluster;
   let registry: RegistryServer;
-  const turns = bulkhead(AT_ONCE, Infinity);
-  const begun = new Map<Row, Promise<[Played, Played]>>();
+  const beside = new SideBySide<Played>();
 
   before(async () => {
     folder = await mkdtemp(path.join(tmpdir(), 'kaniko-rights-'));
@@ -66,14 +65,10 @@ describe('the Role of docs/security.md for KanikoBuild', function () {
     const rules = await roleRules('release-guard-build');
     const users = ROWS.flatMap((row) => [true, false].map((whole) => ({ token: namespaceOf(row, whole), user: namespaceOf(row, whole), rules: whole ? rules : without(rules, row) })));
     cluster = await startEmbeddedCluster({ images, users, namespaces: users.map(({ token }) => token) });
-    for (const row of ROWS) {
-      const both = Promise.all([turns.execute(() => play(row, true)), turns.execute(() => play(row, false))]);
-      both.catch(() => undefined);
-      begun.set(row, both);
-    }
+    beside.begin(ROWS.flatMap((row) => [true, false].map((whole) => [namespaceOf(row, whole), () => play(row, whole)] as const)), AT_ONCE);
   });
   after(async () => {
-    await Promise.allSettled(begun.values());
+    await beside.ended();
     await cluster?.stop();
     await registry?.stop();
     await rm(folder, { recursive: true, force: true });
@@ -106,11 +101,12 @@ describe('the Role of docs/security.md for KanikoBuild', function () {
 
   for (const row of ROWS) {
     it(`suffices, and without ${row.verb} of ${row.resource} ${row.isBuilt ? 'the image is built, with a warning' : 'the user is told'}`, async () => {
-      const [whole, lacking] = (await begun.get(row)) ?? [];
-      assert.doesNotMatch(whole?.text ?? '', /forbidden/);
-      if (row.resource !== 'events') assert.equal(whole?.outcome.result, 'Succeeded', whole?.text);
-      assert.match(lacking?.text ?? '', row.told);
-      assert.equal(lacking?.outcome.result, row.isBuilt ? 'Succeeded' : 'Failed', lacking?.text);
+      const whole = await beside.outcome(namespaceOf(row, true));
+      const lacking = await beside.outcome(namespaceOf(row, false));
+      assert.doesNotMatch(whole.text, /forbidden/);
+      if (row.resource !== 'events') assert.equal(whole.outcome.result, 'Succeeded', whole.text);
+      assert.match(lacking.text, row.told);
+      assert.equal(lacking.outcome.result, row.isBuilt ? 'Succeeded' : 'Failed', lacking.text);
     });
   }
 });

@@ -15,6 +15,7 @@ import { guard } from '../../tasks/DeployWithRollbackGuard/guard';
 import { RecordingAgent } from '../core/agent/recordingAgent';
 import { sleepingImages } from './guardProcess';
 import { roleRules, type RoleRule } from './securityRoles';
+import { SideBySide } from './sideBySide';
 
 /** A Role of docs/security.md, and what has to work with it. */
 interface TestedRole {
@@ -405,8 +406,7 @@ describe('the Roles of docs/security.md', function () {
   let cluster: EmbeddedCluster;
   let admin: KubernetesClient;
   const users: TokenUser[] = [{ token: 'admin', user: 'admin' }];
-  /** All are played side by side. */
-  const begun = new Map<TestedRole, Promise<string[]>>();
+  const beside = new SideBySide<string[]>();
   const turns = bulkhead(AT_ONCE, Infinity);
 
   before(async () => {
@@ -417,11 +417,7 @@ describe('the Roles of docs/security.md', function () {
     }
     cluster = await startEmbeddedCluster({ images, users, timing: { crashBackoff: 300, pullBackoff: 300 } });
     admin = connectCluster({ kind: 'kubeconfig', text: cluster.kubeconfig, context: undefined, skipTlsVerify: false, from: 'the test' }, new RecordingAgent()).client;
-    for (const role of ROLES) {
-      const end = unneeded(role);
-      end.catch(() => undefined);
-      begun.set(role, end);
-    }
+    beside.begin(ROLES.map((role) => [role.name, () => unneeded(role)]));
   });
   after(async () => {
     admin?.close();
@@ -475,8 +471,8 @@ describe('the Roles of docs/security.md', function () {
 
   for (const role of ROLES) {
     it(`${role.name} suffices, and without any verb of it the user is told which is missing`, async () => {
-      const found = await begun.get(role);
-      assert.ok(found?.length === 0, found?.join('\n'));
+      const found = await beside.outcome(role.name);
+      assert.ok(found.length === 0, found.join('\n'));
     });
   }
 });
