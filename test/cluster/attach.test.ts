@@ -1,4 +1,4 @@
 import { attachContract } from '../contract/attachContract';
-import { startRealCluster } from './realCluster';
+import { realCluster } from './realCluster';
 
-attachContract('real cluster', () => startRealCluster());
+attachContract('real cluster', () => realCluster());

@@ -12,7 +12,7 @@ import type { MatrixCluster } from '../contract/failureMatrixScene';
 import { caOf, serverOf } from '../contract/guardContract';
 import { roleRules } from '../contract/securityRoles';
 import { RecordingAgent } from '../core/agent/recordingAgent';
-import { startRealCluster } from './realCluster';
+import { realCluster } from './realCluster';
 
 const run = promisify(execFile);
 
@@ -20,7 +20,7 @@ const run = promisify(execFile);
 failureMatrixContract('the real cluster', realMatrixCluster, { webhooks: !process.env['KUBECONFIG'] });
 
 async function realMatrixCluster(): Promise<MatrixCluster> {
-  const [registry, cluster, kubectl] = await Promise.all([startRegistryWithoutImages(), startRealCluster(), findKubectl()]);
+  const [registry, cluster, kubectl] = await Promise.all([startRegistryWithoutImages(), realCluster(), findKubectl()]);
   const { client } = connectCluster({ kind: 'kubeconfig', text: cluster.kubeconfig, context: undefined, skipTlsVerify: false, from: 'the test' }, new RecordingAgent());
   const [server, ca] = [serverOf(cluster.kubeconfig), caOf(cluster.kubeconfig)];
   const stops: (() => Promise<void> | void)[] = [() => client.close(), () => cluster.stop(), () => void registry.server.close()];

@@ -9,7 +9,7 @@ import { roleRules } from '../contract/securityRoles';
 import { RecordingAgent } from '../core/agent/recordingAgent';
 import { startDockerRegistry } from './dockerRegistry';
 import { kanikoImage } from './kanikoImage';
-import { startRealCluster } from './realCluster';
+import { realCluster } from './realCluster';
 import { leastToken, tokenWith } from './realGuardCluster';
 import { layOutPython } from './serviceImage';
 
@@ -22,7 +22,7 @@ interface Nodes {
 
 async function startCluster(): Promise<KanikoCluster> {
   const { archive, image } = await kanikoImage();
-  const cluster = await startRealCluster([archive], { kubeletFlags: ['--container-log-max-size=64Ki', '--container-log-max-files=3'] });
+  const cluster = await realCluster([archive]);
   const { client } = connectCluster({ kind: 'kubeconfig', text: cluster.kubeconfig, context: undefined, skipTlsVerify: false, from: 'the test' }, new RecordingAgent());
   const registry = await startDockerRegistry({ htpasswd: HTPASSWD });
   const refusing = await startDockerRegistry({ readOnly: true });

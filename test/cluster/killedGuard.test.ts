@@ -14,7 +14,7 @@ import { postJobEnvironment, runGuard, type TaskEnd } from '../contract/guardPro
 import { InterruptedRelease, manifestsOf, SOURCES, type GuardStep, type Moment, type Recovery, type Source } from '../contract/interruptedRelease';
 import { RecordingAgent } from '../core/agent/recordingAgent';
 import { HoldingProxy } from './holdingProxy';
-import { startRealCluster, type RealCluster } from './realCluster';
+import { realCluster, type RealCluster } from './realCluster';
 import { leastToken } from './realGuardCluster';
 
 const MOMENTS: readonly Moment[] = ['before the request is carried out', 'before its answer arrives'];
@@ -51,7 +51,7 @@ describe('the guard’s main process, killed at any of its requests, on the real
   before(async () => {
     folder = await mkdtemp(path.join(tmpdir(), 'release-guard-kill-'));
     for (const version of [2, 3]) await writeFile(path.join(folder, `${version}.yaml`), manifestsOf(version).map((object) => stringify(object)).join('---\n'));
-    cluster = await startRealCluster([], { node: false });
+    cluster = await realCluster();
     client = connectCluster({ kind: 'kubeconfig', text: cluster.kubeconfig, context: undefined, skipTlsVerify: false, from: 'the test' }, new RecordingAgent()).client;
     direct = { url: serverOf(cluster.kubeconfig), ca: caOf(cluster.kubeconfig) };
     proxy = await HoldingProxy.start(direct.url, direct.ca);

@@ -1,9 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-/** A real Kubernetes API server, with a node unless told otherwise. */
+/** A real Kubernetes API server with a node. */
 export interface RealCluster {
   /** As text. */
   kubeconfig: string;
@@ -16,27 +16,53 @@ export interface RealCluster {
 
 const startTimeout = 120_000;
 
+/** The environment variable that names the kubeconfig of the cluster which the suites of a run share. */
+export const SHARED_CLUSTER = 'RELEASE_GUARD_SHARED_CLUSTER';
+
+/** The kubelet's own limits are made for a node that nobody is in a hurry about; rotated logs are something to be read right. */
+const KUBELET_FLAGS = ['--kube-api-qps=100', '--kube-api-burst=200', '--event-qps=100', '--event-burst=200', '--registry-qps=0', '--container-log-max-size=64Ki', '--container-log-max-files=3'];
+
 /**
- * The cluster that KUBECONFIG names, else one that `$KUBE_LOCAL/start-cluster.sh` starts.
- * @param images archives to load into the node; a cluster of KUBECONFIG's has to have its images already
- * @param options `node: false` where no pod has to run: such a cluster is up sooner. A cluster of KUBECONFIG's has flags of its own
+ * The cluster that KUBECONFIG names, else the one that the run's suites share, else one of its own.
+ * @param images archives that the node needs; a cluster of KUBECONFIG's has to have its images already, the shared one has all
  */
-export async function startRealCluster(images: readonly string[] = [], options: { readonly node?: boolean; readonly kubeletFlags?: readonly string[] } = {}): Promise<RealCluster> {
+export async function realCluster(images: readonly string[] = []): Promise<RealCluster> {
   const named = process.env['KUBECONFIG'];
-  if (named) {
-    if (!existsSync(named)) throw new Error(`KUBECONFIG names ${named}, which does not exist. Correct it, or unset it and set KUBE_LOCAL.`);
-    return { kubeconfig: readFileSync(named, 'utf8'), kubeconfigFile: named, ownsCluster: false, stop: () => Promise.resolve() };
-  }
+  if (named && !existsSync(named)) throw new Error(`KUBECONFIG names ${named}, which does not exist. Correct it, or unset it and set KUBE_LOCAL.`);
+  const kubeconfigFile = named || process.env[SHARED_CLUSTER];
+  if (!kubeconfigFile) return startCluster(images);
+  return { kubeconfig: readFileSync(kubeconfigFile, 'utf8'), kubeconfigFile, ownsCluster: !named, stop: () => Promise.resolve() };
+}
+
+/** One that `$KUBE_LOCAL/start-cluster.sh` starts. */
+export async function startCluster(images: readonly string[] = []): Promise<RealCluster> {
   const folder = process.env['KUBE_LOCAL'];
   if (!folder) throw new Error('No cluster to test on. Set KUBECONFIG to the kubeconfig of one (kind will do), or KUBE_LOCAL to a folder with a start-cluster.sh.');
-  const child = spawn(join(folder, 'start-cluster.sh'), [...(options.node === false ? [] : ['--node']), '--die-with-parent', ...images.flatMap((image) => ['--image', image])], {
+  const before = podGroups();
+  const child = spawn(join(folder, 'start-cluster.sh'), ['--node', '--die-with-parent', ...images.flatMap((image) => ['--image', image])], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, ...(options.kubeletFlags && { KUBE_KUBELET_FLAGS: options.kubeletFlags.join(' ') }) },
+    env: { ...process.env, KUBE_KUBELET_FLAGS: KUBELET_FLAGS.join(' ') },
   });
   const complaints: string[] = [];
   createInterface({ input: child.stderr }).on('line', (line) => complaints.push(line));
   const kubeconfigFile = await firstLine(child, complaints);
+  for (const group of podGroups()) if (!before.includes(group)) givePodsTheirShare(group);
   return { kubeconfig: readFileSync(kubeconfigFile, 'utf8'), kubeconfigFile, ownsCluster: true, stop: () => stopped(child) };
+}
+
+const CPU_GROUPS = '/sys/fs/cgroup/cpu';
+
+/** The cgroups in which clusters on this machine have their pods; each cluster has one. */
+function podGroups(): string[] {
+  return existsSync(CPU_GROUPS) ? readdirSync(CPU_GROUPS).filter((name) => /^kube\d+$/.test(name)) : [];
+}
+
+/**
+ * All pods of the node lie in one cgroup. With the weight it is given it competes like a single process with each
+ * process outside, and pods starve while tests run side by side: they count as ten processes here (1024 each).
+ */
+function givePodsTheirShare(group: string): void {
+  writeFileSync(join(CPU_GROUPS, group, 'cpu.shares'), '10240');
 }
 
 function firstLine(child: ChildProcess, complaints: readonly string[]): Promise<string> {

@@ -4,14 +4,14 @@ import { caOf, serverOf, serviceAccount, type GuardCluster } from '../contract/g
 import { roleRules, type RoleRule } from '../contract/securityRoles';
 import { RecordingAgent } from '../core/agent/recordingAgent';
 import { startEmptyRegistry } from './emptyRegistry';
-import { startRealCluster } from './realCluster';
+import { realCluster } from './realCluster';
 import { serviceImages } from './serviceImage';
 
 /** A real cluster with the sample's images, for contracts of guarded deploys. */
 export async function realGuardCluster(): Promise<GuardCluster> {
   const images = await serviceImages();
   const registry = await startEmptyRegistry();
-  const cluster = await startRealCluster(images.archives);
+  const cluster = await realCluster(images.archives);
   const { client } = connectCluster({ kind: 'kubeconfig', text: cluster.kubeconfig, context: undefined, skipTlsVerify: false, from: 'the test' }, new RecordingAgent());
   return {
     kubeconfig: cluster.kubeconfig,

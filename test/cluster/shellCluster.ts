@@ -1,5 +1,5 @@
 import { startEmptyRegistry } from './emptyRegistry';
-import { startRealCluster } from './realCluster';
+import { realCluster } from './realCluster';
 
 export interface ShellCluster {
   readonly kubeconfig: string;
@@ -13,7 +13,7 @@ export interface ShellCluster {
 /** A real cluster whose node has an image with a shell, and a registry that has no image at all. */
 export async function shellCluster(): Promise<ShellCluster> {
   const registry = await startEmptyRegistry();
-  const cluster = await startRealCluster();
+  const cluster = await realCluster();
   return {
     kubeconfig: cluster.kubeconfig,
     images: { shell: 'busybox:1.35', missing: cluster.ownsCluster ? `127.0.0.1:${registry.port}/service:never-pushed` : 'busybox:never-pushed' },

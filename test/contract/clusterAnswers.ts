@@ -27,7 +27,7 @@ export async function until<T>(look: () => Promise<T>, fits: (value: T) => boole
       if (!(error instanceof ApiError && error.status === 404)) throw error;
       last = error.message;
     }
-    await delay(50);
+    await delay(150);
   }
   throw new Error(`gave up waiting for ${what}; last seen: ${JSON.stringify(last, (key, value: unknown) => (key === 'managedFields' ? undefined : value)).slice(-3000)}`);
 }
@@ -42,7 +42,7 @@ export async function gone(client: KubernetesClient, path: string): Promise<void
       if (error instanceof ApiError && error.status === 404) return;
       throw error;
     }
-    await delay(50);
+    await delay(150);
   }
   throw new Error(`${path} is still there`);
 }

@@ -26,7 +26,7 @@ export function processWithVariable(name: string, value: string): Promise<number
 }
 
 async function onlyOne(look: () => number[]): Promise<number> {
-  for (const deadline = Date.now() + 60_000; ; await delay(20)) {
+  for (const deadline = Date.now() + 60_000; ; await delay(60)) {
     const [found, ...others] = look();
     if (found !== undefined && others.length === 0) return found;
     if (Date.now() > deadline) throw new Error('The process did not start within 60 s.');

@@ -2,7 +2,7 @@ import * as assert from 'node:assert/strict';
 import type { KubernetesClient } from '../../tasks/core/kubernetes/client';
 import { connectCluster } from '../../tasks/core/kubernetes/connect';
 import { diagnoseRollouts } from '../../tasks/core/kubernetes/diagnosis';
-import type { Pod, Workload, WorkloadKind } from '../../tasks/core/kubernetes/objects';
+import type { KubernetesEvent, Pod, Workload, WorkloadKind } from '../../tasks/core/kubernetes/objects';
 import { resourcePath } from '../../tasks/core/kubernetes/resourcePath';
 import { WORKLOAD_RESOURCES } from '../../tasks/core/kubernetes/rolloutWatchPlan';
 import { observe } from '../../tasks/core/kubernetes/watch';
@@ -205,9 +205,14 @@ export function rolloutsContract(name: string, start: () => Promise<RolloutsClus
     });
 
     it('timeout: a pod that never becomes ready is told in the words of its probe', async () => {
-      const container = { readinessProbe: { exec: { command: ['sh', '-c', 'echo not yet; exit 1'] }, periodSeconds: 1 } };
+      const container = { readinessProbe: { exec: { command: ['sh', '-c', 'echo not yet; exit 1'] }, periodSeconds: 1, timeoutSeconds: 10 } };
       const unready = await created('Deployment', 'unready', STAYS, { container });
-      const end = await watch([unready], { timeoutMs: 4_000 });
+      const probed = new AbortController();
+      await observe<KubernetesEvent>(client, resourcePath('events', { namespace }), { signal: AbortSignal.any([probed.signal, AbortSignal.timeout(30_000)]) }, (events) => {
+        if (events.some(({ reason, involvedObject }) => reason === 'Unhealthy' && involvedObject.name?.startsWith('unready-'))) probed.abort();
+      });
+      assert.ok(probed.signal.aborted, 'no event of its probe within 30 s');
+      const end = await watch([unready], { timeoutMs: 1_000 });
       assert.deepEqual(failuresOf(end), ['Deployment Timeout']);
       assert.match((await diagnosis(end)).join('\n'), /^Likely: the readiness probe fails: .*not yet/m);
       await remove(unready);

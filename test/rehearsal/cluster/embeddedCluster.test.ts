@@ -226,7 +226,8 @@ describe('the embedded cluster', () => {
       while (isAlive(pid)) await delay(20);
     });
 
-    it('do not outlive the process that runs the cluster, even when it is killed', async () => {
+    it('do not outlive the process that runs the cluster, even when it is killed', async function () {
+      this.timeout(60_000);
       const program = `
         import { folderImageStore, startEmbeddedCluster } from ${JSON.stringify(join(__dirname, '../../../rehearsal/cluster/embeddedCluster'))};
         import * as https from 'node:https';
@@ -242,7 +243,10 @@ describe('the embedded cluster', () => {
       const file = join(folder, 'child.ts');
       writeFileSync(file, program);
       const child = spawn(process.execPath, ['--import', 'tsx', file], { stdio: 'ignore' });
-      while (!existsSync(join(folder, 'pid'))) await delay(20);
+      while (!existsSync(join(folder, 'pid'))) {
+        assert.equal(child.exitCode, null, 'the process that runs the cluster has ended');
+        await delay(20);
+      }
       const pid = Number(readFileSync(join(folder, 'pid'), 'utf8'));
       assert.ok(isAlive(pid));
       child.kill('SIGKILL');
