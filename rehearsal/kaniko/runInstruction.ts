@@ -43,7 +43,7 @@ export async function runInStage(instruction: Instruction, config: ContainerConf
   if (refusal !== undefined) throw new BuildError(`failed to execute command: ${instruction.original} cannot be executed here: ${refusal}`);
   if (runner.isolated) requireProgram(argv[0], env['PATH'] ?? '', tree);
 
-  await folder.write(tree);
+  folder.write(tree);
   const undo = await mount(mounts, folder.path, tools);
   let ending;
   try {

@@ -1,13 +1,13 @@
-import { copyFile, chmod, lchown, link, lstat, mkdir, readdir, rm, symlink, utimes } from 'node:fs/promises';
+import { chmodSync, copyFileSync, createReadStream, lchownSync, linkSync, lstatSync, mkdirSync, readdirSync, rmSync, symlinkSync, utimesSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { readNode } from './buildContext';
 import type { ContentStore } from './contentStore';
 import type { FileNode, FileTree, TreeNode } from './fileTree';
-import { createReadStream } from 'node:fs';
 
 /**
  * A stage's file system laid out in a folder, for RUN: written from the tree before a command, read back after it. Only
- * what differs is written and read.
+ * what differs is written and read. File by file without promises, which would cost several times the work itself.
  */
 export class StageFolder {
   private readonly known = new Map<string, { node: TreeNode; stat: string }>();
@@ -18,13 +18,13 @@ export class StageFolder {
     private readonly ignored: (path: string) => boolean,
   ) {}
 
-  async write(tree: FileTree): Promise<void> {
-    await mkdir(this.path, { recursive: true });
+  write(tree: FileTree): void {
+    mkdirSync(this.path, { recursive: true });
     const wanted = new Map(tree.walk());
     for (const path of this.known.keys()) {
       if (wanted.has(path)) continue;
       this.known.delete(path);
-      await rm(join(this.path, path), { recursive: true, force: true });
+      rmSync(join(this.path, path), { recursive: true, force: true });
     }
     const changed: [string, TreeNode][] = [];
     const first = new Map<FileNode, string>();
@@ -34,12 +34,12 @@ export class StageFolder {
       if (node.type === 'file' && !first.has(node)) first.set(node, path);
       if (same) continue;
       changed.push([path, node]);
-      await this.place(path, node, node.type === 'file' ? first.get(node) : undefined, before);
+      this.place(path, node, node.type === 'file' ? first.get(node) : undefined, before);
     }
     // A folder's time changes with what is put into it, so it is set when all is there.
     for (const [path, node] of wanted) if (node.type === 'folder') changed.push([path, node]);
-    for (const [path, node] of changed.reverse()) if (node.type === 'folder') await utimes(join(this.path, path), node.mtime, node.mtime);
-    for (const [path, node] of wanted) this.known.set(path, { node, stat: await statKey(join(this.path, path)) });
+    for (const [path, node] of changed.reverse()) if (node.type === 'folder') utimesSync(join(this.path, path), node.mtime, node.mtime);
+    for (const [path, node] of wanted) this.known.set(path, { node, stat: statKey(join(this.path, path)) });
   }
 
   /** Brings the tree up to date with what a command has left. */
@@ -47,14 +47,14 @@ export class StageFolder {
     const inodes = new Map<string, TreeNode>();
     const present = new Set<string>();
     const visit = async (folder: string): Promise<void> => {
-      for (const name of await readdir(join(this.path, folder))) {
+      for (const name of readdirSync(join(this.path, folder))) {
         const path = posix.join(folder, name);
         if (this.ignored(`/${path}`)) continue;
         const place = join(this.path, path);
-        const stats = await lstat(place);
+        const stats = lstatSync(place);
         present.add(path);
         const before = this.known.get(path);
-        const stat = await statKey(place);
+        const stat = statKey(place);
         if (before?.stat !== stat) {
           const inode = `${stats.dev}:${stats.ino}`;
           const node = (stats.isFile() && inodes.get(inode)) || (await this.adopt(place, before?.node));
@@ -83,22 +83,22 @@ export class StageFolder {
     await rm(this.path, { recursive: true, force: true });
   }
 
-  private async place(path: string, node: TreeNode, linkTo: string | undefined, before: TreeNode | undefined): Promise<void> {
+  private place(path: string, node: TreeNode, linkTo: string | undefined, before: TreeNode | undefined): void {
     const place = join(this.path, path);
-    if (before?.type !== node.type || node.type !== 'folder') await rm(place, { recursive: true, force: true });
-    if (node.type === 'symlink') await symlink(node.target, place);
-    else if (node.type === 'folder') await mkdir(place, { recursive: true });
-    else if (linkTo !== undefined && linkTo !== path) return link(join(this.path, linkTo), place);
-    else await copyFile(node.content, place);
-    if (process.getuid?.() === 0) await lchown(place, node.uid, node.gid);
+    if (before?.type !== node.type || node.type !== 'folder') rmSync(place, { recursive: true, force: true });
+    if (node.type === 'symlink') symlinkSync(node.target, place);
+    else if (node.type === 'folder') mkdirSync(place, { recursive: true });
+    else if (linkTo !== undefined && linkTo !== path) return linkSync(join(this.path, linkTo), place);
+    else copyFileSync(node.content, place);
+    if (process.getuid?.() === 0) lchownSync(place, node.uid, node.gid);
     if (node.type === 'symlink') return;
-    await chmod(place, node.mode);
-    if (node.type === 'file') await utimes(place, node.mtime, node.mtime);
+    chmodSync(place, node.mode);
+    if (node.type === 'file') utimesSync(place, node.mtime, node.mtime);
   }
 
   /** What a command has made or changed. Without root its owner says nothing: the earlier one stays. */
   private async adopt(place: string, before: TreeNode | undefined): Promise<TreeNode | undefined> {
-    const stats = await lstat(place);
+    const stats = lstatSync(place);
     const owner = process.getuid?.() === 0 ? { uid: stats.uid, gid: stats.gid } : { uid: before?.uid ?? 0, gid: before?.gid ?? 0 };
     if (stats.isFile()) return { type: 'file', mode: stats.mode & 0o7777, ...owner, mtime: stats.mtimeMs / 1000, ...(await this.store.add(createReadStream(place))) };
     if (stats.isDirectory()) return { type: 'folder', mode: stats.mode & 0o7777, ...owner, mtime: stats.mtimeMs / 1000, children: new Map() };
@@ -115,7 +115,7 @@ function sameNode(a: TreeNode, b: TreeNode): boolean {
   return a.type === 'folder' || (b.type === 'file' && a.content === b.content);
 }
 
-async function statKey(path: string): Promise<string> {
-  const stats = await lstat(path, { bigint: true });
+function statKey(path: string): string {
+  const stats = lstatSync(path, { bigint: true });
   return [stats.ino, stats.isDirectory() ? '' : stats.size, stats.mtimeNs, stats.ctimeNs, stats.mode, stats.uid, stats.gid].join(' ');
 }
