@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { AGENT_TIMES, type AgentTimes } from './agentTimes';
 import { hostEnvironment } from './hostEnvironment';
@@ -19,8 +18,8 @@ export interface RunJobOptions {
   readonly tasks: TaskSource;
   /** Stands for the checked-out repository. Default: the current folder. */
   readonly sourcesDirectory?: string;
-  /** Where the job works and keeps its records. Default: a new folder below that for temporary files. */
-  readonly workspace?: string;
+  /** The folder in which the job works and keeps its records; it is the caller's to remove. */
+  readonly workspace: string;
   /** The Node binary that runs tasks. Default: this one. */
   readonly nodePath?: string;
   /** Environment of the agent. Default: {@link hostEnvironment}. */
@@ -47,7 +46,7 @@ export interface RunJobOptions {
 export async function runJob(job: Job, options: RunJobOptions): Promise<JobResult> {
   const times: AgentTimes = { ...AGENT_TIMES, ...options.times };
   const listener = options.listener ?? {};
-  const workspace = resolve(options.workspace ?? (await mkdtemp(join(tmpdir(), 'release-guard-job-'))));
+  const workspace = resolve(options.workspace);
   const directories = await createJobDirectories(workspace, resolve(options.sourcesDirectory ?? '.'));
   await empty(directories.temp);
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { parse } from 'yaml';
 import { runJob, type RunJobOptions } from '../../rehearsal/agent/runJob';
@@ -36,6 +37,8 @@ const GRACES = { imagePull: 30_000, unschedulable: 60_000, crashLoopRestarts: 3 
 export function guardContract(name: string, start: () => Promise<GuardCluster>): void {
   describe(`a guarded deploy on ${name}`, function () {
     this.timeout(120_000);
+    let folder: string;
+    let jobs = 0;
     let cluster: GuardCluster;
     let client: KubernetesClient;
     let namespace: string;
@@ -44,6 +47,7 @@ export function guardContract(name: string, start: () => Promise<GuardCluster>):
     let count = 0;
 
     before(async () => {
+      folder = await mkdtemp(path.join(tmpdir(), 'release-guard-contract-'));
       cluster = await start();
       const source = { kind: 'kubeconfig', text: cluster.kubeconfig, context: undefined, skipTlsVerify: false, from: 'the test' } as const;
       client = connectCluster(source, new RecordingAgent()).client;
@@ -52,6 +56,7 @@ export function guardContract(name: string, start: () => Promise<GuardCluster>):
       await allGone(client, resourcePath('namespaces'), (name) => name.startsWith(`guard-${process.pid}-`));
       client?.close();
       await cluster?.stop();
+      await rm(folder, { recursive: true, force: true });
     });
     beforeEach(async () => {
       namespace = `guard-${process.pid}-${++count}`;
@@ -88,7 +93,7 @@ export function guardContract(name: string, start: () => Promise<GuardCluster>):
     const run = (steps: Job['steps'], job: Partial<Job> = {}, options: Partial<RunJobOptions> = {}): Promise<JobResult> =>
       runJob(
         { name: 'Job', hostType: 'build', variables: [{ name: 'Build.BuildId', value: '17' }, { name: 'Build.BuildNumber', value: '20261121.1' }], connections: [connection], steps, ...job },
-        { tasks: taskFolder(path.join(ROOT, 'dist/tasks')), sourcesDirectory: ROOT, ...options },
+        { tasks: taskFolder(path.join(ROOT, 'dist/tasks')), sourcesDirectory: ROOT, workspace: path.join(folder, String(++jobs)), ...options },
       );
 
     const live = () => client.get<Deployment>(resourcePath('deployments', { namespace, name: 'address-service' }));

@@ -125,7 +125,7 @@ export class BuildScene {
   async run(steps: Job['steps'], options: Partial<RunJobOptions> = {}, job: Partial<Job> = {}): Promise<JobResult> {
     const result = await runJob(
       { name: 'Job', hostType: 'build', variables: [{ name: 'Build.BuildId', value: '17' }], connections: [this.connection, this.registryConnection()], steps, ...job },
-      { tasks: taskFolder(path.join(ROOT, 'dist/tasks')), sourcesDirectory: this.folder, ...options },
+      { tasks: taskFolder(path.join(ROOT, 'dist/tasks')), sourcesDirectory: this.folder, workspace: await mkdtemp(`${this.folder}-job-`), ...options },
     );
     for (const { phase, result: end, outputVariables } of result.runs) {
       if (phase !== 'main') continue;

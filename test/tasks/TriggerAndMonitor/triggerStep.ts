@@ -1,4 +1,6 @@
-import { resolve } from 'node:path';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import type { AzureDevOpsSimulator } from '../../../rehearsal/azureDevOps/azureDevOpsSimulator';
 import type { JobResult, LogLine, RunInfo, RunResult, TaskStep } from '../../../rehearsal/agent/job';
 import type { Variable } from '../../../rehearsal/agent/jobVariables';
@@ -38,6 +40,7 @@ export async function runTriggerStep(simulator: Pick<AzureDevOpsSimulator, 'orga
     { name: 'System.TeamProject', value: 'shop' },
     ...(step.variables ?? []),
   ];
+  const workspace = await mkdtemp(join(tmpdir(), 'trigger-step-'));
   const job = await runJob(
     {
       name: 'orchestrate',
@@ -48,11 +51,12 @@ export async function runTriggerStep(simulator: Pick<AzureDevOpsSimulator, 'orga
     },
     {
       tasks: taskFolder(resolve(__dirname, '../../../dist/tasks')),
+      workspace,
       accessToken: step.accessToken ?? simulator.tokens.full,
       ...step.options,
       listener: { logLine: (run: RunInfo, { text }: LogLine) => step.onLine?.(text, run) },
     },
-  );
+  ).finally(() => rm(workspace, { recursive: true, force: true }));
   const main = job.runs.find(({ phase }) => phase === 'main');
   if (!main) throw new Error(job.setupError ?? 'The main run is missing.');
   return {
