@@ -307,7 +307,9 @@ export function workloadCases(given: () => { client: KubernetesClient; namespace
       await client.patch(`${batch}/jobs/late-job`, 'merge', { spec: { activeDeadlineSeconds: 1 } });
       const { status } = await ended('late-job', 'Failed');
       const [condition] = status.conditions ?? [];
-      assert.deepEqual([condition?.reason, condition?.message, status['failed'], status['active']], ['DeadlineExceeded', 'Job was active longer than specified deadline', 1, undefined]);
+      assert.deepEqual([condition?.reason, condition?.message, status['active']], ['DeadlineExceeded', 'Job was active longer than specified deadline', undefined]);
+      // Where its first write of this meets a conflict, the real controller finds no active pod left to count as failed.
+      assert.ok(status['failed'] === 1 || status['failed'] === undefined, String(status['failed']));
       await until(() => podsOf('job-name=late-job'), ({ length }) => length === 0, 'the pod deleted');
     });
 
