@@ -6,6 +6,7 @@ import { disarmLine } from '../core/agent/disarm';
 import { UserError } from '../core/agent/userError';
 import { openJunitReport } from '../core/report/junitReport';
 import { formatDuration } from '../core/time/clock';
+import { TimeLimit } from '../core/time/timeLimit';
 import { readCollection, secretNames, type CollectionFile } from './collectionFile';
 import { readEnvironment, withVariables, type EnvironmentFile } from './environmentFile';
 import { closingLine, failureLine, failureReason, gateSummary, p95Milliseconds, type GateResult } from './gateSummary';
@@ -18,7 +19,6 @@ import { ProxyEnvironment } from './proxyEnvironment';
 import { Redactor } from './redaction';
 import { ResultCollector, type Failure } from './resultCollector';
 import { loadNewman, runNewman } from './runNewman';
-import { TimeLimit } from './timeLimit';
 import { waitUntilReady } from './waitUntilReady';
 
 interface Files {
@@ -151,7 +151,6 @@ async function runCollection(
       AbortSignal.any([signal, limit.signal]),
     );
   } finally {
-    limit.stop();
     report.close();
   }
 
