@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ConstantBackoff, handleAll, retry } from 'cockatiel';
-import WebSocket from 'ws';
 import type { JobResult } from '../../rehearsal/agent/job';
 import type { KubernetesClient } from '../../tasks/core/kubernetes/client';
 import { connectCluster } from '../../tasks/core/kubernetes/connect';
@@ -14,6 +13,7 @@ import type { Deployment, KubernetesObject, Pod } from '../../tasks/core/kuberne
 import { forwardPort } from '../../tasks/core/kubernetes/portForward';
 import { resourcePath } from '../../tasks/core/kubernetes/resourcePath';
 import { watchRollout } from '../../tasks/core/kubernetes/watchRollout';
+import { openWebSocket } from '../../tasks/core/kubernetes/webSocket';
 import { RecordingAgent } from '../core/agent/recordingAgent';
 import { assertSucceeded, BuildScene, issuesOf, logOf, MEBIBYTE, REGISTRY_USER, runOf, type KanikoCluster } from './kanikoScene';
 import { watchMemory } from './localProcesses';
@@ -553,15 +553,10 @@ async function phaseOf(on: BuildScene, pod: string): Promise<string | undefined>
 }
 
 async function attachOutput({ client, namespace }: BuildScene, pod: string): Promise<void> {
-  const url = `${client.transport.server.replace(/^http/, 'ws')}${resourcePath('pods', { namespace, name: pod, subresource: 'attach' })}?stdout=true`;
-  const open = async (): Promise<WebSocket> => {
-    const [connection, headers] = await Promise.all([client.transport.connect(), client.headers()]);
-    const socket = new WebSocket(url, ['v4.channel.k8s.io'], { headers, createConnection: () => connection, perMessageDeflate: false });
-    await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
-    return socket;
-  };
+  const attach = `${resourcePath('pods', { namespace, name: pod, subresource: 'attach' })}?stdout=true`;
   // A busy kubelet answers 500 while its picture of the containers is an old one.
-  const socket = await retry(handleAll, { maxAttempts: 20, backoff: new ConstantBackoff(500) }).execute(open);
+  const socket = await retry(handleAll, { maxAttempts: 20, backoff: new ConstantBackoff(500) }).execute(() => openWebSocket(client, attach, ['v4.channel.k8s.io']));
+  socket.on('error', () => undefined);
   // A busy node takes its time to join the streams.
   await delay(1_000);
   socket.terminate();
