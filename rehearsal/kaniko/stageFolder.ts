@@ -1,4 +1,4 @@
-import { chmodSync, copyFileSync, createReadStream, lchownSync, linkSync, lstatSync, mkdirSync, readdirSync, rmSync, symlinkSync, utimesSync } from 'node:fs';
+import { chmodSync, copyFileSync, createReadStream, lchownSync, linkSync, lstatSync, mkdirSync, readdirSync, rmSync, symlinkSync, utimesSync, type Stats } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { readNode } from './buildContext';
@@ -57,7 +57,7 @@ export class StageFolder {
         const stat = statKey(place);
         if (before?.stat !== stat) {
           const inode = `${stats.dev}:${stats.ino}`;
-          const node = (stats.isFile() && inodes.get(inode)) || (await this.adopt(place, before?.node));
+          const node = (stats.isFile() && inodes.get(inode)) || (await this.adopt(place, stats, before?.node));
           if (node) {
             if (node.type === 'file') inodes.set(inode, node);
             if (node.type === 'folder') {
@@ -97,8 +97,7 @@ export class StageFolder {
   }
 
   /** What a command has made or changed. Without root its owner says nothing: the earlier one stays. */
-  private async adopt(place: string, before: TreeNode | undefined): Promise<TreeNode | undefined> {
-    const stats = lstatSync(place);
+  private async adopt(place: string, stats: Stats, before: TreeNode | undefined): Promise<TreeNode | undefined> {
     const owner = process.getuid?.() === 0 ? { uid: stats.uid, gid: stats.gid } : { uid: before?.uid ?? 0, gid: before?.gid ?? 0 };
     if (stats.isFile()) return { type: 'file', mode: stats.mode & 0o7777, ...owner, mtime: stats.mtimeMs / 1000, ...(await this.store.add(createReadStream(place))) };
     if (stats.isDirectory()) return { type: 'folder', mode: stats.mode & 0o7777, ...owner, mtime: stats.mtimeMs / 1000, children: new Map() };
