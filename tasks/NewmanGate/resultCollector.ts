@@ -187,6 +187,14 @@ export class ResultCollector {
     for (const ref of [...this.open.keys()]) this.end(ref);
   }
 
+  /** Says that the run did not get to its end: without it a report of nothing but passed tests would look like a whole run. */
+  breakOff(reason: string): void {
+    this.finish();
+    const className = this.redactor.redact(this.collection);
+    const outcome = problem('error', 'BrokenOff', this.clean(reason), []);
+    this.sink.suite({ name: className, started: this.now(), seconds: 0, cases: [{ className, name: 'runs to its end', seconds: 0, outcome }] });
+  }
+
   private item(key: ItemKey): OpenItem {
     const known = this.open.get(key.ref);
     if (known) return known;

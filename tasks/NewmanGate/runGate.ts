@@ -122,6 +122,7 @@ async function runCollection(
   const limit = new TimeLimit(inputs.timeoutMs);
   const started = Date.now();
   let shownProgress = 0;
+  let runProblem: string | undefined;
   try {
     await runNewman(
       newman,
@@ -150,6 +151,9 @@ async function runCollection(
       },
       AbortSignal.any([signal, limit.signal]),
     );
+    if (signal.aborted) runProblem = 'it was canceled before its end';
+    else if (limit.signal.aborted) runProblem = `the collection did not end within ${formatDuration(inputs.timeoutMs)} (input 'timeout')`;
+    if (runProblem !== undefined) collector.breakOff(runProblem);
   } finally {
     report.close();
   }
@@ -161,11 +165,7 @@ async function runCollection(
     failures,
     times: [...collector.times.values()],
     durationMs: Date.now() - started,
-    runProblem: signal.aborted
-      ? 'it was canceled before its end'
-      : limit.signal.aborted
-        ? `the collection did not end within ${formatDuration(inputs.timeoutMs)} (input 'timeout')`
-        : undefined,
+    runProblem,
   };
   await publish(agent, inputs, result, reportFile);
   return result;

@@ -196,9 +196,9 @@ describe('NewmanGate, run from its bundle', () => {
   });
 
   it('stays closed when the service does not become ready', async () => {
-    const run = await gate([{ name: 'read', url: '{{URL}}/a' }], { inputs: { waitForUrl: `${service.url}/status/503`, waitTimeout: '3s' } });
+    const run = await gate([{ name: 'read', url: '{{URL}}/a' }], { inputs: { waitForUrl: `${service.url}/status/503`, waitTimeout: '5s' } });
     failed(run);
-    assert.match(run.message, /\/status\/503 was not ready within 3 s: answered HTTP 503\. Look at/);
+    assert.match(run.message, /\/status\/503 was not ready within 5 s: answered HTTP 503\. Look at/);
   });
 
   it('ends a request that hangs at its time limit', async () => {
@@ -211,16 +211,19 @@ describe('NewmanGate, run from its bundle', () => {
     const run = await gate([{ name: 'first', url: '{{URL}}/a' }, { name: 'hangs', url: '{{URL}}/hang' }], { inputs: { timeout: '3s' } });
     failed(run);
     assert.match(run.message, /the collection did not end within 3 s/);
-    assert.deepEqual(testCases(run.junit)[0], 'first (iteration 1) | GET {{URL}}/a | passed');
+    const cases = testCases(run.junit);
+    assert.equal(cases[0], 'first (iteration 1) | GET {{URL}}/a | passed');
+    assert.match(cases.at(-1) ?? '', /runs to its end \| error/);
     assert.ok(run.milliseconds < 10_000);
   });
 
   it('breaks off a script that never ends', async () => {
     const run = await gate([{ name: 'loops', url: '{{URL}}/a', test: 'while (true) {}' }, { name: 'after', url: '{{URL}}/after-the-loop' }], { inputs: { timeout: '1s' } });
     failed(run);
-    // The time limit of the run passes while the script holds everything up.
-    assert.match(run.message, /Script execution timed out after 1000ms|did not end within 1 s/);
-    assert.match(run.junit, /Script execution timed out after 1000ms/);
+    // The time limit of the run passes while the script holds everything up; either of the two may be told.
+    const reason = /Script execution timed out after 1000ms|did not end within 1 s/;
+    assert.match(run.message, reason);
+    assert.match(run.junit, reason);
     assert.ok(!service.requests.some(({ url }) => url === '/after-the-loop'));
   });
 
@@ -233,7 +236,7 @@ describe('NewmanGate, run from its bundle', () => {
         setTimeout(() => child.kill('SIGINT'), 100);
       },
     });
-    assert.ok(canceledAt > 0 && performance.now() - canceledAt < 4000, run.log);
+    assert.ok(canceledAt > 0 && performance.now() - canceledAt < 7000, run.log);
     failed(run);
     assert.match(run.junit, /<\/testsuites>/);
   });

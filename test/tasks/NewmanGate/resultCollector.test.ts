@@ -110,6 +110,15 @@ describe('Result collector', () => {
     assert.equal(collector.failures, 1);
   });
 
+  it('shows in the report that a run was broken off, though all that ran until then passed', () => {
+    const { collector, suites, cases } = collect(['s3cret-value']);
+    collector.test(key('a'), { name: 'one', outcome: 'passed' });
+    collector.breakOff('no end with s3cret-value');
+    assert.deepEqual(cases(), ['Addresses / Create (iteration 1) | one | passed', 'API | runs to its end | error']);
+    assert.deepEqual(suites[1]?.cases[0]?.outcome, { kind: 'error', type: 'BrokenOff', message: 'no end with ***', detail: 'no end with ***' });
+    assert.equal(collector.totals.tests, 1);
+  });
+
   it('redacts names, messages and addresses, and shortens only after that', () => {
     const { collector, failures, suites } = collect(['s3cret-value']);
     const long = 'x'.repeat(3995);
