@@ -196,8 +196,8 @@ const lockScenarios = (prepare: (scene: Scene) => Promise<void>, inputs: Inputs,
     ends: [end],
     async run(scene) {
       await prepare(scene);
-      // The lock is renewed every 10 s.
-      scene.cluster.faults.add({ method: 'GET', path: new RegExp(`/namespaces/${scene.namespace}/secrets`), count: 1, fault: { kind: 'latency', milliseconds: 10_500 } });
+      // The lock is renewed every 10 s, by a task that may be held up as well.
+      scene.cluster.faults.add({ method: 'GET', path: new RegExp(`/namespaces/${scene.namespace}/secrets`), count: 1, fault: { kind: 'latency', milliseconds: 14_000 } });
       await scene.step(inputs);
     },
   },

@@ -256,7 +256,7 @@ export function rolloutsContract(name: string, start: () => Promise<RolloutsClus
       let began = 0;
       complete(await watch([well], { soakMs: 1_000, soakBegins: () => void (began = performance.now()) }));
       assert.ok(performance.now() - began >= 1_000);
-      const falls = await created('Deployment', 'falls', 'sleep 3; echo out of luck; exit 6');
+      const falls = await created('Deployment', 'falls', 'sleep 8; echo out of luck; exit 6');
       const end = await watch([well, falls], { soakMs: 20_000, graces: { imagePull: 5_000, unschedulable: 1_000, crashLoopRestarts: 9 } });
       assert.deepEqual(failuresOf(end), ['Deployment SoakFailedRestart']);
       assert.ok((await diagnosis(end)).includes('log out of luck'), (await diagnosis(end)).join('\n'));
@@ -265,7 +265,7 @@ export function rolloutsContract(name: string, start: () => Promise<RolloutsClus
 
     it('soak: fails when fewer pods are available than wanted', async () => {
       const container = { readinessProbe: { exec: { command: ['sh', '-c', 'test ! -e ill'] }, periodSeconds: 1 } };
-      const falls = await created('StatefulSet', 'ill', 'sleep 3; touch ill; sleep 3600', { container });
+      const falls = await created('StatefulSet', 'ill', 'sleep 8; touch ill; sleep 3600', { container });
       assert.deepEqual(failuresOf(await watch([falls], { soakMs: 30_000 })), ['StatefulSet SoakFailedUnavailable']);
       await remove(falls);
     });

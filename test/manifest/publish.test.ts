@@ -98,7 +98,7 @@ describe('publish', () => {
   });
 
   it('reaches a marketplace with the token through the real tfx', async function () {
-    this.timeout(30_000);
+    this.timeout(90_000);
     await vsix('a.vsix', '1.0.0', 1000);
     const authorizations: (string | undefined)[] = [];
     const marketplace = createServer((request, response) => {

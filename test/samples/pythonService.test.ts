@@ -96,6 +96,6 @@ describe('the sample service', () => {
     service.process.kill('SIGTERM');
     const [exitCode] = (await once(service.process, 'exit')) as [number | null];
     assert.equal(exitCode, 0);
-    assert.ok(Date.now() - asked < 2000, `took ${Date.now() - asked} ms`);
+    assert.ok(Date.now() - asked < 5000, `took ${Date.now() - asked} ms`);
   });
 });

@@ -122,7 +122,7 @@ describe('the forms of a secret that are masked', () => {
 });
 
 describe('the process of a task', function () {
-  this.timeout(20_000);
+  this.timeout(60_000);
   let task: FixtureTask;
   before(async () => {
     task = await FixtureTask.build(BODIES);
@@ -180,7 +180,7 @@ describe('the process of a task', function () {
         it(`fails with the cancellation soon after ${signal}: ${body}`, async () => {
           const end = await task.run(body, {}, (child) => child.kill(signal));
           assertReported(end, 'Failed', /The task was canceled\.$/);
-          assert.ok(end.milliseconds < 2_000, `took ${end.milliseconds} ms`);
+          assert.ok(end.milliseconds < 5_000, `took ${end.milliseconds} ms`);
         });
       }
     }

@@ -190,7 +190,7 @@ for (const protocol of ['HTTP/2', 'HTTP/1.1'] as Protocol[]) {
       const began = performance.now();
       const { cert } = await import('selfsigned').then(({ generate }) => generate([{ name: 'commonName', value: 'other' }], { keyType: 'ec' }));
       await assert.rejects(server.client({ ca: cert }).get(PODS), (error) => error instanceof ConnectionError && /certificate/.test(error.message) && /CA certificate/.test(error.message) && !error.sent);
-      assert.ok(performance.now() - began < 2_000);
+      assert.ok(performance.now() - began < 5_000);
     });
 
     it("goes through the proxy's tunnel with its credentials", async () => {

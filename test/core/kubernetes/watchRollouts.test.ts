@@ -49,7 +49,7 @@ describe('the time that a rollout watch is charged with', () => {
     const began = performance.now();
     const end = await watch(begun);
     assert.equal(end.kind === 'failed' && end.failed[0]?.verdict.reason, 'Timeout');
-    assert.ok(performance.now() - began < 3 * TIMEOUT_MS);
+    assert.ok(performance.now() - began < 10 * TIMEOUT_MS);
   });
 
   it('is not that of an outage', async () => {

@@ -169,7 +169,7 @@ describe('a job on the stand-in agent', () => {
     });
 
     it('ends soon after done=true, whether the process lives or not', async () => {
-      const code = `${say('##vso[task.complete result=Succeeded;done=true]')} setTimeout(() => console.log('late'), 500); setInterval(() => {}, 1000);`;
+      const code = `${say('##vso[task.complete result=Succeeded;done=true]')} setTimeout(() => console.log('late'), 4_000); setInterval(() => {}, 1000);`;
       const result = await run({ A: { main: code } }, [taskStep('A')]);
       assert.equal(runOf(result, 'A').result, 'Succeeded');
       assert.ok(!logOf(runOf(result, 'A')).includes('late'));

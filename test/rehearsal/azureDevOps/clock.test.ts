@@ -7,7 +7,7 @@ describe('the clocks of the Azure DevOps simulator', () => {
     const from = [clock.now(), performance.now()] as const;
     await clock.sleep(20_000);
     assert.ok(clock.now() - from[0] >= 19_000);
-    assert.ok(performance.now() - from[1] < 2_000);
+    assert.ok(performance.now() - from[1] < 10_000);
   });
 
   it('waits for weeks without firing at once', async () => {

@@ -12,7 +12,7 @@ import { tarOf } from './recordedContext';
 import type { RecordedFile } from './transcript';
 
 describe('the stand-in for the Kaniko executor, as a program in a folder of its own', function () {
-  this.timeout(30_000);
+  this.timeout(90_000);
   let folder: string;
   let registry: RegistryServer;
   let environment: Record<string, string>;

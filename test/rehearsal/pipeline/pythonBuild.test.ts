@@ -25,7 +25,7 @@ class Broken(unittest.TestCase):
 `;
 
 describe('steps-python-build.yml without a package manager', function () {
-  this.timeout(30_000);
+  this.timeout(90_000);
   const folder = mkdtempSync(join(tmpdir(), 'release-guard-python-'));
   after(() => rmSync(folder, { recursive: true }));
 

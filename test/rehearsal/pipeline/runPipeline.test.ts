@@ -8,7 +8,7 @@ import { runNumber } from '../../../rehearsal/pipeline/runNumber';
 import { runPipeline, type PipelineResult, type PipelineRun, type RunPipelineOptions } from '../../../rehearsal/pipeline/runPipeline';
 
 describe('a run of a pipeline', function () {
-  this.timeout(30_000);
+  this.timeout(90_000);
   const folder = mkdtempSync(join(tmpdir(), 'release-guard-run-'));
   let count = 0;
   after(() => rmSync(folder, { recursive: true }));
