@@ -229,10 +229,13 @@ export class PodWorker {
 /** Below what systems give to whoever asks for any port: nobody else gets one of these before its container listens. */
 const FIRST_PORT = 10_000;
 const PORTS = 10_000;
+/** In turn, so that of two pods that start at the same time none gets the other's; from anywhere, for there may be other clusters. */
+let nextPort = randomInt(PORTS);
 
 async function freePort(): Promise<number> {
   for (;;) {
-    const port = FIRST_PORT + randomInt(PORTS);
+    const port = FIRST_PORT + nextPort;
+    nextPort = (nextPort + 1) % PORTS;
     if (await isFree(port)) return port;
   }
 }
