@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -67,11 +67,12 @@ describe('Bundles', () => {
     const folder = tasks.find(({ task }) => task === 'NewmanGate')?.folder ?? '';
     const main = readFileSync(join(folder, 'main.js'));
     assert.ok(main.length < 300_000, `main.js has ${main.length} bytes`);
+    const temporary = mkdtempSync(join(tmpdir(), 'start-'));
     const loaded = await promisify(execFile)(
       process.execPath,
       ['-e', `process.on('exit', () => console.log('LOADED ' + Object.keys(require.cache).filter((file) => file.includes('chunk-')).map((file) => require('fs').statSync(file).size).join(' '))); require('./main.js')`],
-      { cwd: folder, env: { PATH: process.env['PATH'], AGENT_TEMPDIRECTORY: mkdtempSync(join(tmpdir(), 'start-')) } },
-    );
+      { cwd: folder, env: { PATH: process.env['PATH'], AGENT_TEMPDIRECTORY: temporary } },
+    ).finally(() => rmSync(temporary, { recursive: true }));
     assert.match(loaded.stdout, /Input 'collection' is missing/);
     const sizes = (/^LOADED (.*)$/m.exec(loaded.stdout)?.[1] ?? '').split(' ').filter(Boolean).map(Number);
     assert.ok(sizes.every((size) => size < 20_000), `chunks of ${sizes.join(', ')} bytes were loaded`);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { startEchoService, type EchoService } from './echoService';
 import { collection, environment, type ItemSketch } from './newmanCollections';
-import { folderWith, gateBundle, runGateBundle, testCases, type GateRun } from './runGateBundle';
+import { folderWith, gateBundle, removeFolders, runGateBundle, testCases, type GateRun } from './runGateBundle';
 
 describe('NewmanGate, run from its bundle', () => {
   let service: EchoService;
@@ -10,6 +10,7 @@ describe('NewmanGate, run from its bundle', () => {
     await gateBundle();
   });
   after(() => service.close());
+  after(removeFolders);
 
   /** Runs these items with {{URL}} of the service. */
   async function gate(

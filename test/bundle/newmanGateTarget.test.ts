@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { folderImageStore, startEmbeddedCluster, type EmbeddedCluster } from '../../rehearsal/cluster/embeddedCluster';
 import { ClusterApi } from '../../rehearsal/story/clusterApi';
 import { deploySample, registerSampleImages } from '../../rehearsal/story/sampleService';
 import { collection } from './newmanCollections';
-import { folderWith, runGateBundle, type GateRun } from './runGateBundle';
+import { folderWith, newFolder, removeFolders, runGateBundle, type GateRun } from './runGateBundle';
 
 const root = resolve(__dirname, '../..');
 const postman = join(root, 'samples/python-service/postman');
@@ -32,7 +31,7 @@ describe('NewmanGate with a target in a cluster', () => {
   before(async function () {
     this.timeout(60_000);
     const images = folderImageStore();
-    await registerSampleImages(images, root, mkdtempSync(join(tmpdir(), 'gate-images-')));
+    await registerSampleImages(images, root, newFolder());
     cluster = await startEmbeddedCluster({ images, users: [{ token, user: 'gate', rules: readmeRules() }] });
     api = new ClusterApi(cluster);
     await deploySample(api, root);
@@ -41,6 +40,7 @@ describe('NewmanGate with a target in a cluster', () => {
     api.close();
     await cluster.stop();
   });
+  after(removeFolders);
 
   const connection = () => ({
     ENDPOINT_URL_CLUSTER: cluster.url,

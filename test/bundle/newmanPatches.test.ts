@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import * as esbuild from 'esbuild';
 import { applyPatch, newmanChangesNotice, newmanPatches, patchNewman } from '../../scripts/newmanPatches';
 import { startEchoService, type EchoService } from './echoService';
 import { collection } from './newmanCollections';
-import { folderWith } from './runGateBundle';
+import { folderWith, newFolder, removeFolders } from './runGateBundle';
 
 const root = resolve(__dirname, '../..');
 const [patch] = newmanPatches;
@@ -49,6 +48,7 @@ describe('Patches of newman', () => {
       service = await startEchoService();
     });
     after(() => service.close());
+    after(removeFolders);
 
     /** Runs a collection by the newman at a path and logs each event with what it brings, times apart. */
     const logger = `
@@ -66,7 +66,7 @@ describe('Patches of newman', () => {
 
     it('with scripts, redirects, cookies, nested requests, branches and errors', async () => {
       const [output] = (await bundle(newmanPatches)).outputFiles;
-      const folder = mkdtempSync(join(tmpdir(), 'newman-parity-'));
+      const folder = newFolder();
       const [patched, script] = [join(folder, 'newman.js'), join(folder, 'logger.js')];
       writeFileSync(patched, output?.contents ?? '');
       writeFileSync(script, logger);

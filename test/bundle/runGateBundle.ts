@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from '../../scripts/build';
@@ -26,9 +26,22 @@ export async function gateBundle(): Promise<string> {
   return join(task?.folder ?? '', 'main.js');
 }
 
+const folders: string[] = [];
+
+export function newFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'newman-gate-'));
+  folders.push(folder);
+  return folder;
+}
+
+/** Takes away what the tests of a suite have made; to be called after them. */
+export function removeFolders(): void {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+}
+
 /** A folder with the given files; JSON where the content is an object. */
 export function folderWith(files: Record<string, object | string>): string {
-  const folder = mkdtempSync(join(tmpdir(), 'newman-gate-'));
+  const folder = newFolder();
   for (const [name, content] of Object.entries(files)) {
     writeFileSync(join(folder, name), typeof content === 'string' ? content : JSON.stringify(content));
   }
@@ -48,7 +61,7 @@ export async function runGateBundle({ folder, inputs, variables = {}, onLine }: 
   const env: NodeJS.ProcessEnv = {
     PATH: process.env['PATH'],
     TF_BUILD: 'True',
-    AGENT_TEMPDIRECTORY: mkdtempSync(join(tmpdir(), 'newman-gate-agent-')),
+    AGENT_TEMPDIRECTORY: newFolder(),
     SYSTEM_DEFAULTWORKINGDIRECTORY: folder,
     ...variables,
   };

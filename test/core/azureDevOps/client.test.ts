@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { generate } from 'selfsigned';
 import type { AgentNetwork } from '../../../tasks/core/agent/agent';
 import { Builds, logTextLines } from '../../../tasks/core/azureDevOps/builds';
@@ -166,6 +166,7 @@ describe('the Azure DevOps client', () => {
       caFile = join(mkdtempSync(join(tmpdir(), 'azure-devops-client-')), 'ca.pem');
       writeFileSync(caFile, made.cert);
     });
+    after(() => rmSync(dirname(caFile), { recursive: true }));
 
     it('trusts the CA that the agent trusts', async () => {
       const server = await faultyService((_request, response) => answerJson(response, { id: 7 }), tls);

@@ -1,15 +1,18 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openJunitReport, type JunitCase } from '../../../tasks/core/report/junitReport';
 
 async function reportOf(title: string, suites: readonly (readonly JunitCase[])[]): Promise<string> {
-  const file = join(mkdtempSync(join(tmpdir(), 'junit-')), 'report.xml');
+  const folder = mkdtempSync(join(tmpdir(), 'junit-'));
+  const file = join(folder, 'report.xml');
   const report = await openJunitReport(file, title);
   suites.forEach((cases, index) => report.add({ name: `suite ${index + 1}`, started: new Date('2026-01-02T03:04:05Z'), seconds: 0.25, cases }));
   report.close();
-  return readFileSync(file, 'utf8');
+  const xml = readFileSync(file, 'utf8');
+  rmSync(folder, { recursive: true });
+  return xml;
 }
 
 const passed: JunitCase = { className: 'class', name: 'passes', seconds: 0.1, outcome: 'passed' };

@@ -5,7 +5,7 @@ import { readCollection } from '../../../tasks/NewmanGate/collectionFile';
 import { readEnvironment, withVariables } from '../../../tasks/NewmanGate/environmentFile';
 import { readIterationData } from '../../../tasks/NewmanGate/iterationData';
 import { collection } from '../../bundle/newmanCollections';
-import { folderWith } from '../../bundle/runGateBundle';
+import { folderWith, removeFolders } from '../../bundle/runGateBundle';
 
 function fileOf(content: object | string, name = 'file.json'): string {
   return join(folderWith({ [name]: content }), name);
@@ -25,6 +25,8 @@ const api = collection('API', [
   { name: 'single', url: 'http://x/' },
   { name: 'Empty', items: [] },
 ]);
+
+after(removeFolders);
 
 describe('Collection file', () => {
   it('counts the requests of all folders', async () => {
