@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { setTimeout as delay } from 'node:timers/promises';
 import { ApiError } from '../../tasks/core/kubernetes/apiError';
 import { adoptClientSideApply, applyObject, applyOver, previewApply, ReplacedObjectError } from '../../tasks/core/kubernetes/applyObject';
 import { readAutoscaling, withoutReplicas } from '../../tasks/core/kubernetes/autoscaling';
@@ -14,6 +13,7 @@ import { ResourceKinds } from '../../tasks/core/kubernetes/resourceKinds';
 import { changedFields, isRestored, restoreBody } from '../../tasks/core/kubernetes/restoreBody';
 import { RecordingAgent } from '../core/agent/recordingAgent';
 import { kindCases, type Loose } from './applyKinds';
+import { until } from './clusterAnswers';
 
 /** A cluster for {@link applyContract}; no pod has to run on it. */
 export interface ApplyCluster {
@@ -45,7 +45,7 @@ export function applyContract(title: string, start: () => Promise<ApplyCluster>)
       client = connectCluster(source, new RecordingAgent()).client;
       kinds = new ResourceKinds(client);
       await apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
-      await until(() => client.get(`/api/v1/namespaces/${namespace}/serviceaccounts/default`).catch(() => undefined), Boolean);
+      await until(() => client.get(`/api/v1/namespaces/${namespace}/serviceaccounts/default`).catch(() => undefined), Boolean, 'the ServiceAccount of the namespace');
       const system = await client.get<Loose>('/api/v1/namespaces/default/serviceaccounts/default').catch(() => undefined);
       givesTokens = system?.['secrets'] !== undefined;
     });
@@ -344,7 +344,7 @@ export function applyContract(title: string, start: () => Promise<ApplyCluster>)
             const suffix = `${++count}`;
             const config = prior(namespace, suffix);
             await kubectlApply(config);
-            if (config.kind === 'ServiceAccount' && givesTokens) await until(() => read(config), ({ secrets }) => secrets !== undefined);
+            if (config.kind === 'ServiceAccount' && givesTokens) await until(() => read(config), ({ secrets }) => secrets !== undefined, 'its token');
             else if (others) await jsonPatch(config, others, 'somebody');
             const live = await read(config);
             const release = await deploy(next(namespace, suffix));
@@ -384,7 +384,7 @@ export function applyContract(title: string, start: () => Promise<ApplyCluster>)
         await assert.rejects(early, /does not know the kind Menu of apiVersion/);
         for (const config of [definition(structural, 'menus'), definition(open, 'tables')]) {
           await apply(config);
-          await until(() => client.request<{ resources?: { kind: string }[] }>('GET', `/apis/${apiVersion}`).catch(() => undefined), (list) => list?.resources?.some(({ kind }) => kind === config.spec.names.kind) ?? false);
+          await until(() => client.request<{ resources?: { kind: string }[] }>('GET', `/apis/${apiVersion}`).catch(() => undefined), (list) => list?.resources?.some(({ kind }) => kind === config.spec.names.kind) ?? false, 'the new kind');
         }
         kinds.forget(apiVersion);
       });
@@ -426,13 +426,4 @@ export function applyContract(title: string, start: () => Promise<ApplyCluster>)
 /** Chosen anew each time. */
 function withoutNodePorts(object: Loose): Loose {
   return JSON.parse(JSON.stringify(object, (key, value: unknown) => (key === 'nodePort' ? undefined : value))) as Loose;
-}
-
-async function until<T>(look: () => Promise<T>, done: (value: T) => boolean): Promise<T> {
-  for (const deadline = Date.now() + 30_000; ; ) {
-    const value = await look();
-    if (done(value)) return value;
-    assert.ok(Date.now() < deadline, `it did not come within 30 s: ${JSON.stringify(value)}`);
-    await delay(50);
-  }
 }

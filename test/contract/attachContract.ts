@@ -10,6 +10,7 @@ import { podLog } from '../../tasks/core/kubernetes/podLog';
 import { resourcePath } from '../../tasks/core/kubernetes/resourcePath';
 import { Readable } from 'node:stream';
 import { RecordingAgent } from '../core/agent/recordingAgent';
+import { until } from './clusterAnswers';
 
 /** A cluster for {@link attachContract}, with the image busybox:1.35 on its node. */
 export interface AttachCluster {
@@ -47,7 +48,7 @@ export function attachContract(title: string, start: () => Promise<AttachCluster
       const source = { kind: 'kubeconfig', text: cluster.kubeconfig, context: undefined, skipTlsVerify: false, from: 'the test' } as const;
       client = connectCluster(source, new RecordingAgent()).client;
       await client.create(resourcePath('namespaces'), { metadata: { name: namespace } });
-      await until(() => client.request('GET', `/api/v1/namespaces/${namespace}/serviceaccounts/default`).catch(() => undefined), Boolean);
+      await until(() => client.request('GET', `/api/v1/namespaces/${namespace}/serviceaccounts/default`).catch(() => undefined), Boolean, 'the ServiceAccount of the namespace');
     });
     after(async () => {
       await client?.delete(resourcePath('namespaces', { name: namespace }));
@@ -72,18 +73,18 @@ export function attachContract(title: string, start: () => Promise<AttachCluster
     };
     const startPod = async (script: string, container: object = {}): Promise<string> => {
       const name = await createPod(script, container);
-      await until(() => stateOf(name), (state) => Boolean(state.running ?? state.terminated));
+      await until(() => stateOf(name), (state) => Boolean(state.running ?? state.terminated), `${name} to run`);
       return name;
     };
     const endOf = async (name: string): Promise<{ exitCode: number; message: string; log: string }> => {
-      const { terminated } = await until(() => stateOf(name), (state) => state.terminated !== undefined);
+      const { terminated } = await until(() => stateOf(name), (state) => state.terminated !== undefined, `${name} to end`);
       const log = await podLog(client, { namespace, pod: name, container: 'main' });
       return { exitCode: terminated?.exitCode ?? -1, message: terminated?.message ?? '', log: log.join('\n') };
     };
     const attach = async (name: string, query: string, protocols = [V4]): Promise<Attached> => {
       const path = resourcePath('pods', { namespace, name, subresource: 'attach' });
       // A busy kubelet answers 500 while its picture of the containers is an old one.
-      const answer = await until(() => open(client, path, query, protocols), (found) => 'socket' in found || found.status !== 500);
+      const answer = await until(() => open(client, path, query, protocols), (found) => 'socket' in found || found.status !== 500, 'an answer');
       if (!('socket' in answer)) assert.fail(`the attach was refused: ${JSON.stringify(answer)}`);
       return answer;
     };
@@ -185,7 +186,7 @@ export function attachContract(title: string, start: () => Promise<AttachCluster
       // Before the pod is bound to a node the API server refuses, afterwards the kubelet, in plain text.
       if (early?.status === 500) assert.equal(early.body, `container main not found in pod ${pod}_${namespace}`);
       await endOf(pod);
-      const late = await until(() => open(client, resourcePath('pods', { namespace, name: pod, subresource: 'attach' }), 'stdin=true', [V4]), (answer) => 'status' in answer);
+      const late = await until(() => open(client, resourcePath('pods', { namespace, name: pod, subresource: 'attach' }), 'stdin=true', [V4]), (answer) => 'status' in answer, 'a refusal');
       assert.deepEqual(late, { status: 500, body: `container main not found in pod ${pod}_${namespace}` });
     });
 
@@ -232,13 +233,13 @@ export function attachContract(title: string, start: () => Promise<AttachCluster
 
     it('fails a pod that outlives its deadline', async () => {
       const pod = await createPod('sleep 60', {}, { activeDeadlineSeconds: 2 });
-      const { status } = await until(() => client.get<Pod>(resourcePath('pods', { namespace, name: pod })), (object) => object.status?.phase === 'Failed');
+      const { status } = await until(() => client.get<Pod>(resourcePath('pods', { namespace, name: pod })), (object) => object.status?.phase === 'Failed', `${pod} to fail`);
       assert.equal(status?.reason, 'DeadlineExceeded');
     });
 
     it('shows a container that cannot be started, and is not tried again, as ended', async () => {
       const pod = await createPod('unused', { command: ['/nowhere'] });
-      const { terminated } = await until(() => stateOf(pod), (state) => state.terminated !== undefined);
+      const { terminated } = await until(() => stateOf(pod), (state) => state.terminated !== undefined, `${pod} to end`);
       assert.equal(terminated?.exitCode, 128);
       assert.equal(terminated?.reason, 'StartError');
       assert.match(terminated?.message ?? '', /exec: "\/nowhere": stat \/nowhere: no such file or directory/);
@@ -268,11 +269,11 @@ export function attachV5Contract(title: string, start: () => Promise<AttachClust
       const at = { namespace: 'default', name: `v5-${process.pid}` };
       await client.create(resourcePath('pods', { namespace: at.namespace }), { metadata: { name: at.name }, spec: { restartPolicy: 'Never', containers: [container] } });
       const phase = async () => (await client.get<Pod>(resourcePath('pods', at))).status?.phase;
-      await until(phase, (now) => now === 'Running');
+      await until(phase, (now) => now === 'Running', 'the pod to run');
       const stdin = await attachStdin(client, { namespace: at.namespace, pod: at.name, container: 'main' });
       assert.equal(stdin.protocol, V5);
       await stdin.send(Readable.from([Buffer.from('hello')]));
-      await until(phase, (now) => now === 'Succeeded');
+      await until(phase, (now) => now === 'Succeeded', 'the pod to succeed');
       assert.deepEqual(await podLog(client, { namespace: at.namespace, pod: at.name, container: 'main' }), ['5']);
       stdin.close();
       await client.delete(resourcePath('pods', at), { query: { gracePeriodSeconds: 0 } });
@@ -302,13 +303,4 @@ async function open(client: KubernetesClient, path: string, query: string, proto
     });
     socket.once('open', () => resolve({ socket, closed, text: (channel) => Buffer.concat(channels.get(channel) ?? []).toString() }));
   });
-}
-
-async function until<T>(read: () => Promise<T>, done: (value: T) => boolean): Promise<T> {
-  for (const deadline = Date.now() + 30_000; ; ) {
-    const value = await read();
-    if (done(value)) return value;
-    assert.ok(Date.now() < deadline, `it did not come within 30 s: ${JSON.stringify(value)}`);
-    await delay(50);
-  }
 }

@@ -27,7 +27,7 @@ export async function until<T>(look: () => Promise<T>, fits: (value: T) => boole
       if (!(error instanceof ApiError && error.status === 404)) throw error;
       last = error.message;
     }
-    await delay(150);
+    await delay(80);
   }
   throw new Error(`gave up waiting for ${what}; last seen: ${JSON.stringify(last, (key, value: unknown) => (key === 'managedFields' ? undefined : value)).slice(-3000)}`);
 }

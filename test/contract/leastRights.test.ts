@@ -420,6 +420,7 @@ describe('the Roles of docs/security.md', function () {
     beside.begin(ROLES.map((role) => [role.name, () => unneeded(role)]));
   });
   after(async () => {
+    await beside.ended();
     admin?.close();
     await cluster?.stop();
     await rm(folder, { recursive: true, force: true });
