@@ -264,9 +264,10 @@ class RolloutsWatch {
       if (soakMs === 0) return true;
       // What the pods were like when it began has to be known.
       if (this.interrupted.size > 0) return false;
-      this.soakSince = this.charged(now);
       for (const tracked of this.tracked) tracked.baseline = soakBaseline(tracked.verdict, tracked.pods);
       this.options.soakBegins?.(soakMs);
+      // Only now, so that it lasts as long as has been told.
+      this.soakSince = this.charged();
     }
     const remaining = this.soakSince + soakMs - this.charged(now);
     if (remaining > 0) {
