@@ -46,7 +46,7 @@ interface Right {
 
 const LEASE_OF_OTHERS = 'release-guard.app';
 /** Scenes that are played side by side; they mostly wait. */
-const AT_ONCE = 30;
+const AT_ONCE = 15;
 
 /** One account's doings in one namespace. */
 class Scene {
@@ -118,7 +118,7 @@ class Scene {
   }
 
   private async act(work: (agent: RecordingAgent, signal: AbortSignal) => Promise<TaskOutcome>, agent: RecordingAgent): Promise<void> {
-    const signal = AbortSignal.timeout(30_000);
+    const signal = AbortSignal.timeout(60_000);
     setMaxListeners(0, signal);
     const outcome = await work(agent, signal).catch((error: Error): TaskOutcome => ({ result: 'Failed', message: error.message }));
     this.ends.push([outcome.result, agent.outputs['outcome']].filter(Boolean).join(' '));
@@ -401,7 +401,7 @@ const STATUS: TestedRole = {
 const ROLES = [IMAGE, MANIFESTS, NAMESPACES, DEFINITIONS, DESTROY, STATUS];
 
 describe('the Roles of docs/security.md', function () {
-  this.timeout(90_000);
+  this.timeout(180_000);
   let folder: string;
   let cluster: EmbeddedCluster;
   let admin: KubernetesClient;

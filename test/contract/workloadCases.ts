@@ -66,6 +66,7 @@ export function workloadCases(given: () => { client: KubernetesClient; namespace
   const patch = (path: string, spec: object): Promise<Workload> => client.patch<Workload>(path, 'strategic', { spec });
   const withImage = (name: string) => ({ template: { spec: { containers: [{ name: 'main', image: name }] } } });
   const withVariable = (value: string) => ({ template: { spec: { containers: [{ name: 'main', env: [{ name: 'V', value }] }] } } });
+  const variableOf = ({ data }: Revision): unknown => (data.spec.template as { spec: { containers: { env?: { value: string }[] }[] } }).spec.containers[0]?.env?.[0]?.value;
   const podsOf = async (app: string): Promise<Pod[]> => (await client.request<{ items: Pod[] }>('GET', `${core}/pods`, { query: { labelSelector: app } })).items;
   const pod = (name: string): Promise<Pod> => client.get<Pod>(`${core}/pods/${name}`);
   const revisionsOf = async (name: string): Promise<Revision[]> => {
@@ -189,7 +190,8 @@ export function workloadCases(given: () => { client: KubernetesClient; namespace
         await patch(at, withVariable(value));
         await settled(at, ({ currentRevision, updateRevision }) => currentRevision === updateRevision, `revision ${value}`);
       }
-      await until(() => revisionsOf('forgetful-set'), (all) => all.map(({ revision }) => revision).join() === '3,4', 'the old revisions gone');
+      // Not by their numbers: a controller whose picture of them is an old one gives a number twice.
+      await until(() => revisionsOf('forgetful-set'), (all) => all.map(variableOf).sort().join() === '3,4', 'the old revisions gone');
       await client.delete(at);
     });
 
