@@ -28,8 +28,7 @@ function readmeRules(): Rule[] {
 describe('NewmanGate with a target in a cluster', () => {
   let cluster: EmbeddedCluster;
   let api: ClusterApi;
-  before(async function () {
-    this.timeout(60_000);
+  before(async () => {
     const images = folderImageStore();
     await registerSampleImages(images, root, newFolder());
     cluster = await startEmbeddedCluster({ images, users: [{ token, user: 'gate', rules: readmeRules() }] });

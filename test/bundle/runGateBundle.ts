@@ -28,6 +28,7 @@ export async function gateBundle(): Promise<string> {
 
 const folders: string[] = [];
 
+/** An empty one, until {@link removeFolders}. */
 export function newFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'newman-gate-'));
   folders.push(folder);

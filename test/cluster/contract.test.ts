@@ -1,9 +1,9 @@
 import { kubernetesContract, withToken, type ContractClient } from '../contract/kubernetesContract';
-import { realCluster, startCluster } from './realCluster';
+import { ownCluster } from './realCluster';
 
 kubernetesContract('real cluster', async (namespace) => {
   // Defining a resource makes the garbage collector of a cluster pause, which is not for the suites that share one.
-  const cluster = await (process.env['KUBECONFIG'] ? realCluster() : startCluster());
+  const cluster = await ownCluster();
   const definition = 'contracts.release-guard.example';
   return {
     kubeconfig: cluster.kubeconfig,

@@ -23,19 +23,22 @@ export const SHARED_CLUSTER = 'RELEASE_GUARD_SHARED_CLUSTER';
 const KUBELET_FLAGS = ['--kube-api-qps=100', '--kube-api-burst=200', '--event-qps=100', '--event-burst=200', '--registry-qps=0', '--container-log-max-size=64Ki', '--container-log-max-files=3'];
 
 /**
- * The cluster that KUBECONFIG names, else the one that the run's suites share, else one of its own.
- * @param images archives that the node needs; a cluster of KUBECONFIG's has to have its images already, the shared one has all
+ * The cluster that the run's suites share, else {@link ownCluster}.
+ * @param images archives that the node needs; the shared cluster has all
  */
 export async function realCluster(images: readonly string[] = []): Promise<RealCluster> {
-  const named = process.env['KUBECONFIG'];
-  if (named && !existsSync(named)) throw new Error(`KUBECONFIG names ${named}, which does not exist. Correct it, or unset it and set KUBE_LOCAL.`);
-  const kubeconfigFile = named || process.env[SHARED_CLUSTER];
-  if (!kubeconfigFile) return startCluster(images);
-  return { kubeconfig: readFileSync(kubeconfigFile, 'utf8'), kubeconfigFile, ownsCluster: !named, stop: () => Promise.resolve() };
+  const shared = process.env[SHARED_CLUSTER];
+  return shared ? runningCluster(shared, true) : ownCluster(images);
 }
 
-/** One that `$KUBE_LOCAL/start-cluster.sh` starts. */
-export async function startCluster(images: readonly string[] = []): Promise<RealCluster> {
+/**
+ * The cluster that KUBECONFIG names, else one that `$KUBE_LOCAL/start-cluster.sh` starts.
+ * @param images archives to load into the node; a cluster of KUBECONFIG's has to have its images already
+ */
+export async function ownCluster(images: readonly string[] = []): Promise<RealCluster> {
+  const named = process.env['KUBECONFIG'];
+  if (named && !existsSync(named)) throw new Error(`KUBECONFIG names ${named}, which does not exist. Correct it, or unset it and set KUBE_LOCAL.`);
+  if (named) return runningCluster(named, false);
   const folder = process.env['KUBE_LOCAL'];
   if (!folder) throw new Error('No cluster to test on. Set KUBECONFIG to the kubeconfig of one (kind will do), or KUBE_LOCAL to a folder with a start-cluster.sh.');
   const before = podGroups();
@@ -47,7 +50,11 @@ export async function startCluster(images: readonly string[] = []): Promise<Real
   createInterface({ input: child.stderr }).on('line', (line) => complaints.push(line));
   const kubeconfigFile = await firstLine(child, complaints);
   for (const group of podGroups()) if (!before.includes(group)) givePodsTheirShare(group);
-  return { kubeconfig: readFileSync(kubeconfigFile, 'utf8'), kubeconfigFile, ownsCluster: true, stop: () => stopped(child) };
+  return { ...runningCluster(kubeconfigFile, true), stop: () => stopped(child) };
+}
+
+function runningCluster(kubeconfigFile: string, ownsCluster: boolean): RealCluster {
+  return { kubeconfig: readFileSync(kubeconfigFile, 'utf8'), kubeconfigFile, ownsCluster, stop: () => Promise.resolve() };
 }
 
 const CPU_GROUPS = '/sys/fs/cgroup/cpu';

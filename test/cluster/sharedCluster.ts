@@ -1,5 +1,5 @@
 import { kanikoImage } from './kanikoImage';
-import { SHARED_CLUSTER, startCluster, type RealCluster } from './realCluster';
+import { ownCluster, SHARED_CLUSTER, type RealCluster } from './realCluster';
 import { serviceImages } from './serviceImage';
 
 // Mocha's global fixtures: they run once, whatever the number of processes that the suites are spread over.
@@ -10,7 +10,7 @@ let shared: RealCluster | undefined;
 export async function mochaGlobalSetup(): Promise<void> {
   if (process.env['KUBECONFIG']) return;
   const [service, kaniko] = await Promise.all([serviceImages(), kanikoImage()]);
-  shared = await startCluster([...service.archives, kaniko.archive]);
+  shared = await ownCluster([...service.archives, kaniko.archive]);
   process.env[SHARED_CLUSTER] = shared.kubeconfigFile;
 }
 

@@ -14,8 +14,8 @@ export async function refused(request: Promise<unknown>, status: number, reason:
   });
 }
 
-/** Looks again until it fits; states come in a cluster's own time. */
-export async function until<T>(look: () => Promise<T>, fits: (value: T) => boolean, what: string, seconds = 60): Promise<T> {
+/** Looks again until it fits; states come in a cluster's own time. Gives up before a test of 60 s, which would not say for what. */
+export async function until<T>(look: () => Promise<T>, fits: (value: T) => boolean, what: string, seconds = 50): Promise<T> {
   const deadline = Date.now() + seconds * 1000;
   let last: unknown;
   while (Date.now() < deadline) {

@@ -14,8 +14,7 @@ import { RecordingAgent } from '../core/agent/recordingAgent';
 import { deployment, record } from '../tasks/DeployWithRollbackGuard/sampleRelease';
 import { roleRules } from './securityRoles';
 
-describe('actions on recorded releases', function () {
-  this.timeout(60_000);
+describe('actions on recorded releases', () => {
   let folder: string;
   let cluster: EmbeddedCluster;
   let client: KubernetesClient;

@@ -121,8 +121,7 @@ describe('the forms of a secret that are masked', () => {
   }
 });
 
-describe('the process of a task', function () {
-  this.timeout(60_000);
+describe('the process of a task', () => {
   let task: FixtureTask;
   before(async () => {
     task = await FixtureTask.build(BODIES);

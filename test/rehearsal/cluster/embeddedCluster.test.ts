@@ -226,8 +226,7 @@ describe('the embedded cluster', () => {
       while (isAlive(pid)) await delay(20);
     });
 
-    it('do not outlive the process that runs the cluster, even when it is killed', async function () {
-      this.timeout(60_000);
+    it('do not outlive the process that runs the cluster, even when it is killed', async () => {
       const program = `
         import { folderImageStore, startEmbeddedCluster } from ${JSON.stringify(join(__dirname, '../../../rehearsal/cluster/embeddedCluster'))};
         import * as https from 'node:https';

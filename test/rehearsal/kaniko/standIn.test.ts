@@ -11,8 +11,7 @@ import { startRegistry, type RegistryServer } from '../../../rehearsal/registry/
 import { tarOf } from './recordedContext';
 import type { RecordedFile } from './transcript';
 
-describe('the stand-in for the Kaniko executor, as a program in a folder of its own', function () {
-  this.timeout(90_000);
+describe('the stand-in for the Kaniko executor, as a program in a folder of its own', () => {
   let folder: string;
   let registry: RegistryServer;
   let environment: Record<string, string>;

@@ -13,8 +13,7 @@ const base = { config: { Cmd: ['sh'], Env: ['PATH=/usr/local/sbin:/usr/local/bin
 
 /** All recorded runs of one version; a file of its own for each lets them be tried side by side. */
 export function transcriptContract(version: RecordedVersion): void {
-  describe(`the stand-in for the Kaniko executor, against recorded runs of v${version}`, function () {
-    this.timeout(90_000);
+  describe(`the stand-in for the Kaniko executor, against recorded runs of v${version}`, () => {
     let registries: RecordedRegistries;
     let baseDigest: string;
     let hasShell = false;

@@ -24,8 +24,7 @@ class Broken(unittest.TestCase):
     def test_never(self): pass
 `;
 
-describe('steps-python-build.yml without a package manager', function () {
-  this.timeout(90_000);
+describe('steps-python-build.yml without a package manager', () => {
   const folder = mkdtempSync(join(tmpdir(), 'release-guard-python-'));
   after(() => rmSync(folder, { recursive: true }));
 

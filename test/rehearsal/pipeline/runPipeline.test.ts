@@ -7,8 +7,7 @@ import { parsePipeline } from '../../../rehearsal/pipeline/parsePipeline';
 import { runNumber } from '../../../rehearsal/pipeline/runNumber';
 import { runPipeline, type PipelineResult, type PipelineRun, type RunPipelineOptions } from '../../../rehearsal/pipeline/runPipeline';
 
-describe('a run of a pipeline', function () {
-  this.timeout(90_000);
+describe('a run of a pipeline', () => {
   const folder = mkdtempSync(join(tmpdir(), 'release-guard-run-'));
   let count = 0;
   after(() => rmSync(folder, { recursive: true }));

@@ -12,8 +12,7 @@ import { checkLocal, localExecutor } from '../../../tasks/KanikoBuild/localExecu
 import { dockerConfig } from '../../../tasks/core/registry/dockerConfig';
 import { RecordingAgent } from '../../core/agent/recordingAgent';
 
-describe('a build on the agent', function () {
-  this.timeout(60_000);
+describe('a build on the agent', () => {
   let root: string;
   let temp: string;
   let registry: RegistryServer;

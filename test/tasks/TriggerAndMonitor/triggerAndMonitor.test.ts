@@ -20,8 +20,7 @@ function calls(simulator: AzureDevOpsSimulator) {
   return { beforeAndWith: trigger + 1, polls: polls.length, said };
 }
 
-describe('TriggerAndMonitor as the agent runs it', function () {
-  this.timeout(60_000);
+describe('TriggerAndMonitor as the agent runs it', () => {
   const contract = checkedContract();
   let simulator: AzureDevOpsSimulator;
 
